@@ -1,1 +1,18 @@
-//! c
+//! What the planner promises and the jobs accept.
+//!
+//! `generator` writes these types into a workflow; `fl-client` and `fl-aggregator` read them back. A file name, a
+//! flag, an exit code or a metrics field exists here once, so planner and job cannot disagree about it.
+//!
+//! Start at [`args`]: one struct per job, with `to_argv` and `from_argv` as inverses.
+
+pub mod args;
+pub mod argv;
+pub mod dataset;
+pub mod exit;
+pub mod ids;
+pub mod job;
+pub mod metrics;
+pub mod names;
+pub mod tensors;
+pub mod training;
+pub mod units;

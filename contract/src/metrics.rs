@@ -1,0 +1,125 @@
+//! Metrics files: what training, aggregation and evaluation report, as versioned JSON.
+//!
+//! They hold results only, never times or machine facts: the same spec gives the same bytes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{ClientId, DatasetName, ExperimentName, Round, SpecDigest},
+    training::BaselineKind,
+    units::SampleCount,
+};
+
+/// What a metrics file is about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Subject {
+    /// A client's training in a round.
+    Train {
+        /// The round.
+        round: Round,
+        /// The client.
+        client: ClientId,
+        /// Mean loss per sample of each local epoch, in order.
+        epoch_loss: Vec<f64>,
+    },
+    /// A round's aggregation.
+    Aggregate {
+        /// The round.
+        round: Round,
+        /// Each update's client and sample count, in client order.
+        updates: Vec<UpdateShare>,
+        /// The strategy's name.
+        strategy: String,
+    },
+    /// The global model of a round on a test shard.
+    Evaluate {
+        /// The round of the model; 0 is the initial model.
+        round: Round,
+        /// The dataset the test samples come from.
+        test_dataset: DatasetName,
+    },
+    /// A baseline's model on the test shard.
+    Baseline {
+        /// Which baseline.
+        kind: BaselineKind,
+        /// The client, for `local_only`.
+        client: Option<ClientId>,
+        /// Epochs trained.
+        epochs: u32,
+        /// Mean loss per sample of each epoch, in order.
+        epoch_loss: Vec<f64>,
+    },
+}
+
+/// One update's part in an aggregation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateShare {
+    /// The client, where the update names it.
+    pub client: Option<ClientId>,
+    /// Samples it was trained on.
+    pub num_samples: SampleCount,
+}
+
+/// Quality of predictions on a set of samples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scores {
+    /// Mean cross-entropy per sample, in nats.
+    pub loss: f64,
+    /// Share of samples whose largest output is the true class.
+    pub accuracy: f64,
+    /// Mean F1 over the classes that occur in truth or prediction.
+    pub macro_f1: f64,
+    /// Area under the ROC curve: of class 1 for two classes, else the mean one-against-rest over the classes where it
+    /// is defined; `null` (undefined) when no class has both positive and negative samples.
+    pub auroc: Option<f64>,
+    /// Each class, in the order of the model's outputs.
+    pub per_class: Vec<ClassScores>,
+}
+
+/// Quality of predictions for one class against the rest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassScores {
+    /// The class name.
+    pub label: String,
+    /// Samples of the class.
+    pub support: u64,
+    /// True positives over predicted positives; `null` (undefined) when none is predicted.
+    pub precision: Option<f64>,
+    /// True positives over positives; `null` (undefined) when there are none.
+    pub recall: Option<f64>,
+    /// `2·tp / (2·tp + fp + fn)`; `null` (undefined) when the class is in neither truth nor prediction.
+    pub f1: Option<f64>,
+    /// Area under the ROC curve, ties counted half; `null` (undefined) without positives or without negatives.
+    pub auroc: Option<f64>,
+}
+
+/// A metrics file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// Format version, [`Metrics::VERSION`].
+    pub fedwing_metrics: u32,
+    /// The experiment.
+    pub experiment: Option<ExperimentName>,
+    /// The dataset the model belongs to.
+    pub dataset: Option<DatasetName>,
+    /// SHA-256 of the specification.
+    pub spec_digest: Option<SpecDigest>,
+    /// Whether any sample behind it is drawn rather than taken.
+    pub synthetic: bool,
+    /// Samples trained on or evaluated, each counted once whatever the epochs.
+    pub num_samples: SampleCount,
+    /// What the file is about.
+    pub subject: Subject,
+    /// Quality of predictions, where samples were evaluated.
+    pub scores: Option<Scores>,
+}
+
+impl Metrics {
+    /// The format version this code writes and reads.
+    pub const VERSION: u32 = 1;
+}
