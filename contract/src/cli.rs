@@ -68,7 +68,7 @@ fn flag(info: &FlagInfo) -> Arg {
     let arg = Arg::new(info.flag)
         .long(info.flag)
         .help(info.help.trim())
-        .value_name(info.flag.to_uppercase())
+        .value_name("VALUE")
         .allow_hyphen_values(true)
         .required(info.arity == Arity::Required);
     match info.arity {
