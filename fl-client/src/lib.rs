@@ -1,1 +1,2 @@
-//! placeholder
+//! fl-client
+pub mod ops;
