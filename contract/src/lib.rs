@@ -7,6 +7,8 @@
 
 pub mod args;
 pub mod argv;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod dataset;
 pub mod exit;
 pub mod ids;
