@@ -5,6 +5,27 @@
 //!
 //! Without the feature `train` there is no burn in the binary: it prepares data, and refuses to train.
 
+#[cfg(feature = "train")]
+pub mod baseline;
+#[cfg(feature = "train")]
+pub mod batches;
+#[cfg(feature = "train")]
+pub mod checks;
 pub mod data;
 #[cfg(feature = "train")]
+pub mod evaluate;
+#[cfg(feature = "train")]
+pub mod fit;
+#[cfg(feature = "train")]
+pub mod init;
+#[cfg(feature = "train")]
+pub mod model;
+#[cfg(feature = "train")]
 pub mod ops;
+#[cfg(feature = "train")]
+pub mod optim;
+pub mod run;
+#[cfg(feature = "train")]
+mod threads;
+#[cfg(feature = "train")]
+pub mod train;

@@ -8,7 +8,10 @@ use std::{cell::Cell, mem::MaybeUninit};
 ///
 /// # Safety
 /// `fill` must initialise every element of the slice it is given.
-pub(super) unsafe fn written<R>(len: usize, fill: impl FnOnce(&mut [MaybeUninit<f32>]) -> R) -> (Vec<f32>, R) {
+pub(super) unsafe fn written<R>(
+    len: usize,
+    fill: impl FnOnce(&mut [MaybeUninit<f32>]) -> R,
+) -> (Vec<f32>, R) {
     let mut values = Vec::with_capacity(len);
     let result = fill(&mut values.spare_capacity_mut()[..len]);
     // SAFETY: the capacity is at least `len`, and the caller vouches that `fill` initialised all of it.

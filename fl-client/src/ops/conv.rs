@@ -37,7 +37,10 @@ pub struct Slide {
 impl Slide {
     /// The same step and border in both directions.
     pub const fn square(stride: usize, padding: usize) -> Self {
-        Self { stride: [stride; 2], padding: [padding; 2] }
+        Self {
+            stride: [stride; 2],
+            padding: [padding; 2],
+        }
     }
 
     /// Number of positions of a window of `kernel` pixels in `size` pixels, along `axis`.
@@ -46,7 +49,10 @@ impl Slide {
     /// If the window is larger than the image with its border.
     pub(super) fn positions(&self, axis: usize, size: usize, kernel: usize) -> usize {
         let padded = size + 2 * self.padding[axis];
-        assert!(kernel >= 1 && padded >= kernel, "a window of {kernel} pixels does not fit in {padded}");
+        assert!(
+            kernel >= 1 && padded >= kernel,
+            "a window of {kernel} pixels does not fit in {padded}"
+        );
         (padded - kernel) / self.stride[axis] + 1
     }
 
@@ -54,7 +60,10 @@ impl Slide {
     pub(super) fn inside(&self, axis: usize, size: usize, offset: usize, positions: usize) -> Range<usize> {
         let (stride, padding) = (self.stride[axis], self.padding[axis]);
         let first = padding.saturating_sub(offset).div_ceil(stride).min(positions);
-        let end = (size + padding).saturating_sub(offset).div_ceil(stride).min(positions);
+        let end = (size + padding)
+            .saturating_sub(offset)
+            .div_ceil(stride)
+            .min(positions);
         first..end.max(first)
     }
 }
@@ -88,7 +97,15 @@ impl Geometry {
         let [outputs, expected, kh, kw] = weights;
         assert_eq!(channels, expected, "images and weights differ in channels");
         let out = [slide.positions(0, height, kh), slide.positions(1, width, kw)];
-        Self { batch, channels, size: [height, width], outputs, kernel: [kh, kw], slide, out }
+        Self {
+            batch,
+            channels,
+            size: [height, width],
+            outputs,
+            kernel: [kh, kw],
+            slide,
+            out,
+        }
     }
 
     /// The shape of the output.
@@ -128,12 +145,20 @@ impl Geometry {
         if plane < GROUP_COLUMNS && plane <= columns {
             let step = (GROUP_COLUMNS.min(columns) / plane).max(1);
             let starts = images.clone().step_by(step);
-            return starts.map(|at| Tile { images: at..(at + step).min(images.end), rows: 0..height }).collect();
+            return starts
+                .map(|at| Tile {
+                    images: at..(at + step).min(images.end),
+                    rows: 0..height,
+                })
+                .collect();
         }
         let step = (columns / self.out[1]).clamp(1, height);
         let rows = move |image| {
             let starts = (0..height).step_by(step);
-            starts.map(move |at| Tile { images: image..image + 1, rows: at..(at + step).min(height) })
+            starts.map(move |at| Tile {
+                images: image..image + 1,
+                rows: at..(at + step).min(height),
+            })
         };
         images.flat_map(rows).collect()
     }
@@ -221,7 +246,12 @@ impl Shared {
 }
 
 /// `out[n, o] = bias[o] + Σ_c weights[o, c] ⋆ images[n, c]`, the cross-correlation that networks call convolution.
-pub(super) fn forward(images: &[f32], weights: &[f32], bias: Option<&[f32]>, geometry: &Geometry) -> Vec<f32> {
+pub(super) fn forward(
+    images: &[f32],
+    weights: &[f32],
+    bias: Option<&[f32]>,
+    geometry: &Geometry,
+) -> Vec<f32> {
     let g = geometry;
     assert_eq!(images.len(), g.batch * g.channels * g.plane());
     assert!(bias.is_none_or(|bias| bias.len() == g.outputs));
@@ -232,7 +262,9 @@ pub(super) fn forward(images: &[f32], weights: &[f32], bias: Option<&[f32]>, geo
     let (out, ()) = unsafe {
         written(g.batch * g.outputs * g.out_plane(), |out| {
             let out = Shared(out.as_mut_ptr().cast());
-            tiles.par_iter().for_each(|tile| forward_tile(images, weights, bias, g, tile, out));
+            tiles
+                .par_iter()
+                .for_each(|tile| forward_tile(images, weights, bias, g, tile, out));
         })
     };
     out
@@ -251,12 +283,18 @@ fn forward_tile(
     let plane = g.out_plane();
     let per_image = tile.rows.len() * g.out[1];
     let columns = tile.images.len() * per_image;
-    let start = |image: usize, output: usize| (image * g.outputs + output) * plane + tile.rows.start * g.out[1];
+    let start =
+        |image: usize, output: usize| (image * g.outputs + output) * plane + tile.rows.start * g.out[1];
     if tile.images.len() > 1 {
         return with_scratch((patch + g.outputs) * columns, |scratch| {
             let (patches, product) = scratch.split_at_mut(patch * columns);
             g.unfold(images, 0..g.channels, tile, patches);
-            multiply(product, Destination::Overwrite, weights, Matrix::new(patches, patch, columns, columns));
+            multiply(
+                product,
+                Destination::Overwrite,
+                weights,
+                Matrix::new(patches, patch, columns, columns),
+            );
             for (output, row) in product.chunks_exact(columns).enumerate() {
                 let bias = bias.map_or(0.0, |bias| bias[output]);
                 for (image, part) in tile.images.clone().zip(row.chunks_exact(per_image)) {
@@ -303,22 +341,27 @@ pub(super) fn weight_gradient(images: &[f32], grad: &[f32], geometry: &Geometry)
     assert_eq!(grad.len(), g.batch * g.outputs * g.out_plane());
     let groups: Vec<Range<usize>> = split(g.channels, g.channels.div_ceil(GROUP_CHANNELS));
     let blocks = split(g.batch, WEIGHT_TASKS.div_ceil(groups.len().max(1)).min(g.batch));
-    let tasks: Vec<_> = groups.iter().flat_map(|group| blocks.iter().map(move |block| (group, block))).collect();
+    let tasks: Vec<_> = groups
+        .iter()
+        .flat_map(|group| blocks.iter().map(move |block| (group, block)))
+        .collect();
     let partial: Vec<Vec<f32>> = tasks
         .par_iter()
         .map(|(group, block)| weight_gradient_part(images, grad, g, (*group).clone(), (*block).clone()))
         .collect();
     let taps = g.taps();
     let mut out = vec![0.0; g.outputs * g.channels * taps];
-    out.par_chunks_mut((g.channels * taps).max(1)).enumerate().for_each(|(output, row)| {
-        for ((group, _), partial) in tasks.iter().zip(&partial) {
-            let width = group.len() * taps;
-            let part = &partial[output * width..][..width];
-            for (sum, value) in row[group.start * taps..group.end * taps].iter_mut().zip(part) {
-                *sum += value;
+    out.par_chunks_mut((g.channels * taps).max(1))
+        .enumerate()
+        .for_each(|(output, row)| {
+            for ((group, _), partial) in tasks.iter().zip(&partial) {
+                let width = group.len() * taps;
+                let part = &partial[output * width..][..width];
+                for (sum, value) in row[group.start * taps..group.end * taps].iter_mut().zip(part) {
+                    *sum += value;
+                }
             }
-        }
-    });
+        });
     out
 }
 
@@ -342,7 +385,12 @@ fn weight_gradient_part(
             let patches = Matrix::new(patches, rows, columns, columns).transposed();
             let first = tile.images.start * g.outputs * plane;
             let grad = if tile.images.len() == 1 {
-                Matrix::new(&grad[first + tile.rows.start * g.out[1]..], g.outputs, columns, plane)
+                Matrix::new(
+                    &grad[first + tile.rows.start * g.out[1]..],
+                    g.outputs,
+                    columns,
+                    plane,
+                )
             } else {
                 for (output, row) in gathered.chunks_exact_mut(columns).enumerate() {
                     for (nth, part) in row.chunks_exact_mut(per_image).enumerate() {
@@ -376,33 +424,46 @@ pub(super) fn image_gradient(weights: &[f32], grad: &[f32], geometry: &Geometry)
     let border = [0, 1].map(|axis| g.kernel[axis].checked_sub(1 + g.slide.padding[axis]));
     if let ([1, 1], [Some(top), Some(left)]) = (g.slide.stride, border) {
         let turned = turn(weights, g);
-        let slide = Slide { stride: [1, 1], padding: [top, left] };
+        let slide = Slide {
+            stride: [1, 1],
+            padding: [top, left],
+        };
         let shape = [g.channels, g.outputs, g.kernel[0], g.kernel[1]];
         return forward(grad, &turned, None, &Geometry::new(g.output(), shape, slide));
     }
     let (taps, plane, out_plane) = (g.taps(), g.plane(), g.out_plane());
     let weights = |channels: &Range<usize>| {
         let width = channels.len() * taps;
-        Matrix::new(&weights[channels.start * taps..], g.outputs, width, g.channels * taps).transposed()
+        Matrix::new(
+            &weights[channels.start * taps..],
+            g.outputs,
+            width,
+            g.channels * taps,
+        )
+        .transposed()
     };
     let mut out = vec![0.0; g.batch * g.channels * plane];
-    out.par_chunks_mut((g.channels * plane).max(1)).zip(grad.par_chunks(g.outputs * out_plane)).for_each(
-        |(image, grad)| {
+    out.par_chunks_mut((g.channels * plane).max(1))
+        .zip(grad.par_chunks(g.outputs * out_plane))
+        .for_each(|(image, grad)| {
             let grad = Matrix::new(grad, g.outputs, out_plane, out_plane);
-            image.par_chunks_mut(GROUP_CHANNELS * plane).enumerate().for_each(|(group, planes)| {
-                let first = group * GROUP_CHANNELS;
-                let channels = first..first + planes.len() / plane;
-                with_scratch(channels.len() * taps * out_plane, |patches| {
-                    multiply(patches, Destination::Overwrite, weights(&channels), grad);
-                    for (patches, plane) in
-                        patches.chunks_exact(taps * out_plane).zip(planes.chunks_exact_mut(plane))
-                    {
-                        g.fold_add(patches, plane);
-                    }
+            image
+                .par_chunks_mut(GROUP_CHANNELS * plane)
+                .enumerate()
+                .for_each(|(group, planes)| {
+                    let first = group * GROUP_CHANNELS;
+                    let channels = first..first + planes.len() / plane;
+                    with_scratch(channels.len() * taps * out_plane, |patches| {
+                        multiply(patches, Destination::Overwrite, weights(&channels), grad);
+                        for (patches, plane) in patches
+                            .chunks_exact(taps * out_plane)
+                            .zip(planes.chunks_exact_mut(plane))
+                        {
+                            g.fold_add(patches, plane);
+                        }
+                    });
                 });
-            });
-        },
-    );
+        });
     out
 }
 
@@ -410,19 +471,25 @@ pub(super) fn image_gradient(weights: &[f32], grad: &[f32], geometry: &Geometry)
 fn turn(weights: &[f32], g: &Geometry) -> Vec<f32> {
     let taps = g.taps();
     let mut turned = vec![0.0; weights.len()];
-    turned.par_chunks_mut((g.outputs * taps).max(1)).enumerate().for_each(|(channel, out)| {
-        for (output, out) in out.chunks_exact_mut(taps).enumerate() {
-            let kernel = &weights[(output * g.channels + channel) * taps..][..taps];
-            for (out, weight) in out.iter_mut().rev().zip(kernel) {
-                *out = *weight;
+    turned
+        .par_chunks_mut((g.outputs * taps).max(1))
+        .enumerate()
+        .for_each(|(channel, out)| {
+            for (output, out) in out.chunks_exact_mut(taps).enumerate() {
+                let kernel = &weights[(output * g.channels + channel) * taps..][..taps];
+                for (out, weight) in out.iter_mut().rev().zip(kernel) {
+                    *out = *weight;
+                }
             }
-        }
-    });
+        });
     turned
 }
 
 /// Splits `0..total` into at most `parts` ranges of nearly equal length, in order.
 fn split(total: usize, parts: usize) -> Vec<Range<usize>> {
     let step = total.div_ceil(parts.max(1)).max(1);
-    (0..total).step_by(step).map(|at| at..(at + step).min(total)).collect()
+    (0..total)
+        .step_by(step)
+        .map(|at| at..(at + step).min(total))
+        .collect()
 }

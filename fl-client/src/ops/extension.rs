@@ -99,7 +99,11 @@ fn shape<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
 }
 
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
-    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(Shape::from(shape)), DType::F32)
+    FlexTensor::new(
+        Bytes::from_elems(values),
+        Layout::contiguous(Shape::from(shape)),
+        DType::F32,
+    )
 }
 
 fn lift(tensor: FlexTensor) -> FloatTensor<Autodiff<Flex>> {
@@ -111,7 +115,10 @@ fn lift(tensor: FlexTensor) -> FloatTensor<Autodiff<Flex>> {
 fn conv_forward(x: &FlexTensor, weight: &FlexTensor, bias: Option<&FlexTensor>, slide: Slide) -> FlexTensor {
     let geometry = Geometry::new(shape(x), shape(weight), slide);
     let bias = bias.map(FlexTensor::storage);
-    tensor(conv::forward(x.storage(), weight.storage(), bias, &geometry), geometry.output())
+    tensor(
+        conv::forward(x.storage(), weight.storage(), bias, &geometry),
+        geometry.output(),
+    )
 }
 
 #[derive(Debug, Clone)]
@@ -183,8 +190,15 @@ fn norm_forward(
     epsilon: f32,
     activation: Activation,
 ) -> Normalized<Flex> {
-    let affine = Affine { gamma: gamma.storage(), beta: beta.storage(), epsilon };
-    let after = After { shortcut: shortcut.map(FlexTensor::storage), activation };
+    let affine = Affine {
+        gamma: gamma.storage(),
+        beta: beta.storage(),
+        epsilon,
+    };
+    let after = After {
+        shortcut: shortcut.map(FlexTensor::storage),
+        activation,
+    };
     let dims: [usize; 4] = shape(x);
     let (out, statistics) = norm::train_forward(x.storage(), affine, after, Planes::of(dims));
     Normalized {
@@ -216,7 +230,8 @@ impl NormState {
             epsilon: self.epsilon,
         };
         let dims: [usize; 4] = shape(&self.x);
-        let norm::Gradients { x, gamma, beta } = norm::train_backward(saved, grad.storage(), Planes::of(dims));
+        let norm::Gradients { x, gamma, beta } =
+            norm::train_backward(saved, grad.storage(), Planes::of(dims));
         [tensor(x, dims), tensor(gamma, [dims[1]]), tensor(beta, [dims[1]])]
     }
 }
@@ -242,7 +257,10 @@ impl Backward<Flex, 4> for NormBackward {
     fn backward(self, ops: Ops<NormState, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let mut grad = packed(grads.consume::<Flex>(&ops.node));
         if let Some(output) = &ops.state.rectified {
-            grad = tensor::<4>(norm::relu_gradient(grad.storage(), output.storage()), shape(&ops.state.x));
+            grad = tensor::<4>(
+                norm::relu_gradient(grad.storage(), output.storage()),
+                shape(&ops.state.x),
+            );
         }
         let [x, gamma, beta] = ops.state.gradients(&grad, None);
         for (node, gradient) in ops.parents.into_iter().zip([x, gamma, beta, grad]) {
@@ -295,7 +313,13 @@ impl TrainOps for Flex {
         epsilon: f32,
         activation: Activation,
     ) -> Normalized<Flex> {
-        norm_forward(&packed(x), [&packed(gamma), &packed(beta)], None, epsilon, activation)
+        norm_forward(
+            &packed(x),
+            [&packed(gamma), &packed(beta)],
+            None,
+            epsilon,
+            activation,
+        )
     }
 
     fn batch_norm_add_relu(
@@ -306,22 +330,47 @@ impl TrainOps for Flex {
         epsilon: f32,
     ) -> Normalized<Flex> {
         let affine = [&packed(gamma), &packed(beta)];
-        norm_forward(&packed(x), affine, Some(&packed(shortcut)), epsilon, Activation::Relu)
+        norm_forward(
+            &packed(x),
+            affine,
+            Some(&packed(shortcut)),
+            epsilon,
+            Activation::Relu,
+        )
     }
 
     fn max_pool2d(x: FlexTensor, pool: Pool, activation: Activation) -> FlexTensor {
         let x = packed(x);
         let dims = shape(&x);
-        tensor(pool::forward(x.storage(), dims, pool, activation).0, pool.output(dims))
+        tensor(
+            pool::forward(x.storage(), dims, pool, activation).0,
+            pool.output(dims),
+        )
     }
 }
 
 impl EvalOps for Flex {
-    fn scale_shift(x: FlexTensor, scale: FlexTensor, shift: FlexTensor, activation: Activation) -> FlexTensor {
+    fn scale_shift(
+        x: FlexTensor,
+        scale: FlexTensor,
+        shift: FlexTensor,
+        activation: Activation,
+    ) -> FlexTensor {
         let (x, scale, shift) = (packed(x), packed(scale), packed(shift));
-        let (dims, after) = (shape(&x), After { shortcut: None, activation });
-        let values =
-            norm::scale_shift(x.storage(), scale.storage(), shift.storage(), after, Planes::of(dims));
+        let (dims, after) = (
+            shape(&x),
+            After {
+                shortcut: None,
+                activation,
+            },
+        );
+        let values = norm::scale_shift(
+            x.storage(),
+            scale.storage(),
+            shift.storage(),
+            after,
+            Planes::of(dims),
+        );
         tensor(values, dims)
     }
 
@@ -332,10 +381,18 @@ impl EvalOps for Flex {
         shortcut: FlexTensor,
     ) -> FlexTensor {
         let (x, scale, shift, shortcut) = (packed(x), packed(scale), packed(shift), packed(shortcut));
-        let after = After { shortcut: Some(shortcut.storage()), activation: Activation::Relu };
+        let after = After {
+            shortcut: Some(shortcut.storage()),
+            activation: Activation::Relu,
+        };
         let dims = shape(&x);
-        let values =
-            norm::scale_shift(x.storage(), scale.storage(), shift.storage(), after, Planes::of(dims));
+        let values = norm::scale_shift(
+            x.storage(),
+            scale.storage(),
+            shift.storage(),
+            after,
+            Planes::of(dims),
+        );
         tensor(values, dims)
     }
 }
@@ -382,12 +439,24 @@ impl<C: CheckpointStrategy> TrainOps for Autodiff<Flex, C> {
         let statistics = (lift(mean.clone()), lift(variance.clone()));
         let rectified = (activation == Activation::Relu).then(|| out.clone());
         let out = match step.compute_bound().stateful() {
-            OpsKind::Tracked(step) => {
-                step.finish(NormState { x, rectified, gamma, mean, variance, epsilon }, out)
-            }
+            OpsKind::Tracked(step) => step.finish(
+                NormState {
+                    x,
+                    rectified,
+                    gamma,
+                    mean,
+                    variance,
+                    epsilon,
+                },
+                out,
+            ),
             OpsKind::UnTracked(step) => step.finish(out),
         };
-        Normalized { out, mean: statistics.0, variance: statistics.1 }
+        Normalized {
+            out,
+            mean: statistics.0,
+            variance: statistics.1,
+        }
     }
 
     fn batch_norm_add_relu(
@@ -406,12 +475,24 @@ impl<C: CheckpointStrategy> TrainOps for Autodiff<Flex, C> {
         let statistics = (lift(mean.clone()), lift(variance.clone()));
         let rectified = Some(out.clone());
         let out = match step.compute_bound().stateful() {
-            OpsKind::Tracked(step) => {
-                step.finish(NormState { x, rectified, gamma, mean, variance, epsilon }, out)
-            }
+            OpsKind::Tracked(step) => step.finish(
+                NormState {
+                    x,
+                    rectified,
+                    gamma,
+                    mean,
+                    variance,
+                    epsilon,
+                },
+                out,
+            ),
             OpsKind::UnTracked(step) => step.finish(out),
         };
-        Normalized { out, mean: statistics.0, variance: statistics.1 }
+        Normalized {
+            out,
+            mean: statistics.0,
+            variance: statistics.1,
+        }
     }
 
     fn max_pool2d(x: FloatTensor<Self>, pool: Pool, activation: Activation) -> FloatTensor<Self> {

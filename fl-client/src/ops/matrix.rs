@@ -16,9 +16,23 @@ impl<'a> Matrix<'a> {
     /// # Panics
     /// If the last element lies outside of `data`.
     pub(super) fn new(data: &'a [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
-        let end = if rows == 0 || columns == 0 { 0 } else { (rows - 1) * row_stride + columns };
-        assert!(end <= data.len(), "a {rows}x{columns} matrix reaches beyond its {} values", data.len());
-        Self { data, rows, columns, row_stride, column_stride: 1 }
+        let end = if rows == 0 || columns == 0 {
+            0
+        } else {
+            (rows - 1) * row_stride + columns
+        };
+        assert!(
+            end <= data.len(),
+            "a {rows}x{columns} matrix reaches beyond its {} values",
+            data.len()
+        );
+        Self {
+            data,
+            rows,
+            columns,
+            row_stride,
+            column_stride: 1,
+        }
     }
 
     /// The same values with rows and columns exchanged.
@@ -47,7 +61,10 @@ pub(super) enum Destination {
 /// # Panics
 /// If the inner dimensions differ or `out` is shorter than the product.
 pub(super) fn multiply(out: &mut [f32], mode: Destination, a: Matrix<'_>, b: Matrix<'_>) {
-    assert!(a.rows * b.columns <= out.len(), "the product does not fit its destination");
+    assert!(
+        a.rows * b.columns <= out.len(),
+        "the product does not fit its destination"
+    );
     // SAFETY: `out` holds rows of `b.columns` values each, is initialised, and is borrowed mutably.
     unsafe { multiply_into(out.as_mut_ptr(), b.columns, mode, a, b) }
 }

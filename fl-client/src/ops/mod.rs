@@ -79,23 +79,32 @@ pub fn batch_norm_add_relu(
     shortcut: Tensor<4>,
     epsilon: f32,
 ) -> BatchNormOutput {
-    let (gamma, beta, shortcut) = (gamma.into_dispatch(), beta.into_dispatch(), shortcut.into_dispatch());
+    let (gamma, beta, shortcut) = (
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+        shortcut.into_dispatch(),
+    );
     <Dispatch as TrainOps>::batch_norm_add_relu(x.into_dispatch(), gamma, beta, shortcut, epsilon).into()
 }
 
 /// `activation(scale·x + shift)` for each channel, for evaluation: no gradients.
 pub fn scale_shift(x: Tensor<4>, [scale, shift]: [Tensor<1>; 2], activation: Activation) -> Tensor<4> {
     let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as EvalOps>::scale_shift(x.into_dispatch(), scale, shift, activation))
+    Tensor::from_dispatch(<Dispatch as EvalOps>::scale_shift(
+        x.into_dispatch(),
+        scale,
+        shift,
+        activation,
+    ))
 }
 
 /// `relu(scale·x + shift + shortcut)` for each channel, for evaluation: no gradients.
-pub fn scale_shift_add_relu(
-    x: Tensor<4>,
-    [scale, shift]: [Tensor<1>; 2],
-    shortcut: Tensor<4>,
-) -> Tensor<4> {
-    let (scale, shift, shortcut) = (scale.into_dispatch(), shift.into_dispatch(), shortcut.into_dispatch());
+pub fn scale_shift_add_relu(x: Tensor<4>, [scale, shift]: [Tensor<1>; 2], shortcut: Tensor<4>) -> Tensor<4> {
+    let (scale, shift, shortcut) = (
+        scale.into_dispatch(),
+        shift.into_dispatch(),
+        shortcut.into_dispatch(),
+    );
     Tensor::from_dispatch(<Dispatch as EvalOps>::scale_shift_add_relu(
         x.into_dispatch(),
         scale,
@@ -106,5 +115,9 @@ pub fn scale_shift_add_relu(
 
 /// Max pooling; with [`Activation::Relu`], of the values after ReLU.
 pub fn max_pool2d(x: Tensor<4>, pool: Pool, activation: Activation) -> Tensor<4> {
-    Tensor::from_dispatch(<Dispatch as TrainOps>::max_pool2d(x.into_dispatch(), pool, activation))
+    Tensor::from_dispatch(<Dispatch as TrainOps>::max_pool2d(
+        x.into_dispatch(),
+        pool,
+        activation,
+    ))
 }

@@ -32,7 +32,11 @@ pub(super) struct Planes {
 
 impl Planes {
     pub(super) fn of([batch, channels, height, width]: [usize; 4]) -> Self {
-        Self { batch, channels, plane: height * width }
+        Self {
+            batch,
+            channels,
+            plane: height * width,
+        }
     }
 
     /// Values a channel's statistics are taken over.
@@ -80,7 +84,10 @@ pub(super) fn train_forward(
     by_channel(x, after, planes, |channel| {
         let (mean, variance) = statistics(x, channel, planes);
         let scale = gamma[channel] / (variance + epsilon).sqrt();
-        let line = Line { scale, shift: beta[channel] - mean * scale };
+        let line = Line {
+            scale,
+            shift: beta[channel] - mean * scale,
+        };
         (line, (mean, variance))
     })
 }
@@ -93,7 +100,10 @@ pub(super) fn scale_shift(
     after: After<'_>,
     planes: Planes,
 ) -> Vec<f32> {
-    let line = |channel| Line { scale: scale[channel], shift: shift[channel] };
+    let line = |channel| Line {
+        scale: scale[channel],
+        shift: shift[channel],
+    };
     by_channel(x, after, planes, |channel| (line(channel), (0.0, 0.0))).0
 }
 
@@ -116,8 +126,16 @@ fn by_channel(
     let task = |(channel, out): (usize, Vec<&mut [MaybeUninit<f32>]>)| {
         let (line, statistics) = line_of(channel);
         for (image, out) in out.into_iter().enumerate() {
-            let shortcut = after.shortcut.map(|shortcut| planes.of_slice(shortcut, image, channel));
-            write_plane(out, planes.of_slice(x, image, channel), line, shortcut, after.activation);
+            let shortcut = after
+                .shortcut
+                .map(|shortcut| planes.of_slice(shortcut, image, channel));
+            write_plane(
+                out,
+                planes.of_slice(x, image, channel),
+                line,
+                shortcut,
+                after.activation,
+            );
         }
         statistics
     };
@@ -148,7 +166,9 @@ fn write_plane(
             assert_eq!(more.len(), x.len());
             let pairs = pairs.zip(more);
             match activation {
-                Activation::None => pairs.for_each(|((out, x), more)| _ = out.write(x * scale + shift + more)),
+                Activation::None => {
+                    pairs.for_each(|((out, x), more)| _ = out.write(x * scale + shift + more))
+                }
                 Activation::Relu => {
                     pairs.for_each(|((out, x), more)| _ = out.write(relu(x * scale + shift + more)));
                 }
@@ -188,7 +208,11 @@ pub(super) struct Gradients {
 /// The gradient through ReLU: `grad` where the output is positive, else 0. It is also the gradient of the shortcut.
 pub(super) fn relu_gradient(grad: &[f32], output: &[f32]) -> Vec<f32> {
     assert_eq!(grad.len(), output.len());
-    grad.par_iter().zip(output).with_min_len(1 << 14).map(|(grad, out)| masked(*grad, *out)).collect()
+    grad.par_iter()
+        .zip(output)
+        .with_min_len(1 << 14)
+        .map(|(grad, out)| masked(*grad, *out))
+        .collect()
 }
 
 /// `dx = gamma/√(variance + epsilon)·(g - mean(g) - x̂·mean(g·x̂))`, `dgamma = Σ g·x̂`, `dbeta = Σ g`.
@@ -223,7 +247,10 @@ fn backward_channel(
     planes: Planes,
     out: Vec<&mut [MaybeUninit<f32>]>,
 ) -> (f32, f32) {
-    let (mean, inverse) = (saved.mean[channel], 1.0 / (saved.variance[channel] + saved.epsilon).sqrt());
+    let (mean, inverse) = (
+        saved.mean[channel],
+        1.0 / (saved.variance[channel] + saved.epsilon).sqrt(),
+    );
     let of = |values, image| planes.of_slice(values, image, channel);
     let (mut sum_grad, mut sum_product) = (0.0, 0.0);
     for image in 0..planes.batch {
@@ -237,7 +264,10 @@ fn backward_channel(
     let mean_grad = (sum_grad / count) as f32;
     let slope = (sum_product / count) as f32 * inverse * inverse;
     for (image, out) in out.into_iter().enumerate() {
-        let inputs = of(grad, image).iter().zip(of(output, image)).zip(of(saved.x, image));
+        let inputs = of(grad, image)
+            .iter()
+            .zip(of(output, image))
+            .zip(of(saved.x, image));
         for (out, ((grad, output), x)) in out.iter_mut().zip(inputs) {
             out.write(scale * (mask(*grad, *output) - mean_grad - (x - mean) * slope));
         }
@@ -262,7 +292,11 @@ pub(super) fn sum(values: &[f32]) -> f64 {
 fn sum_of(values: &[f32], term: impl Fn(f32) -> f32) -> f64 {
     let mut lanes = [0.0f32; LANES];
     let chunks = values.chunks_exact(LANES);
-    let rest: f64 = chunks.remainder().iter().map(|value| f64::from(term(*value))).sum();
+    let rest: f64 = chunks
+        .remainder()
+        .iter()
+        .map(|value| f64::from(term(*value)))
+        .sum();
     for chunk in chunks {
         for (lane, value) in lanes.iter_mut().zip(chunk) {
             *lane += term(*value);

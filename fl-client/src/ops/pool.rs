@@ -27,7 +27,12 @@ impl Pool {
 /// The largest value of each window and where in its plane it stands: the first of equals, as in PyTorch.
 ///
 /// With ReLU, windows without a positive value yield 0 and no place.
-pub(super) fn forward(x: &[f32], shape: [usize; 4], pool: Pool, activation: Activation) -> (Vec<f32>, Vec<u32>) {
+pub(super) fn forward(
+    x: &[f32],
+    shape: [usize; 4],
+    pool: Pool,
+    activation: Activation,
+) -> (Vec<f32>, Vec<u32>) {
     let [_, _, height, width] = shape;
     let [batch, channels, rows, columns] = pool.output(shape);
     let floor = match activation {
@@ -37,22 +42,31 @@ pub(super) fn forward(x: &[f32], shape: [usize; 4], pool: Pool, activation: Acti
     let mut out = vec![floor; batch * channels * rows * columns];
     let mut places = vec![NOBODY; out.len()];
     let planes = x.par_chunks(height * width);
-    out.par_chunks_mut(rows * columns).zip(places.par_chunks_mut(rows * columns)).zip(planes).for_each(
-        |((out, places), plane)| {
-            let lines = out.chunks_exact_mut(columns).zip(places.chunks_exact_mut(columns));
+    out.par_chunks_mut(rows * columns)
+        .zip(places.par_chunks_mut(rows * columns))
+        .zip(planes)
+        .for_each(|((out, places), plane)| {
+            let lines = out
+                .chunks_exact_mut(columns)
+                .zip(places.chunks_exact_mut(columns));
             for (row, (out, places)) in lines.enumerate() {
                 pool_row(plane, [height, width], pool, row, out, places);
             }
-        },
-    );
+        });
     (out, places)
 }
 
 /// One output row: goes through the window position by position, so that the inner loop runs along the row.
 fn pool_row(plane: &[f32], size: [usize; 2], pool: Pool, row: usize, out: &mut [f32], places: &mut [u32]) {
-    let Pool { kernel, slide: Slide { stride, padding } } = pool;
+    let Pool {
+        kernel,
+        slide: Slide { stride, padding },
+    } = pool;
     for ky in 0..kernel {
-        let Some(y) = (row * stride[0] + ky).checked_sub(padding[0]).filter(|y| *y < size[0]) else {
+        let Some(y) = (row * stride[0] + ky)
+            .checked_sub(padding[0])
+            .filter(|y| *y < size[0])
+        else {
             continue;
         };
         for kx in 0..kernel {
@@ -66,7 +80,11 @@ fn pool_row(plane: &[f32], size: [usize; 2], pool: Pool, row: usize, out: &mut [
             for (nth, ((best, place), value)) in best.zip(line).enumerate() {
                 let wins = *value > *best || value.is_nan();
                 *best = if wins { *value } else { *best };
-                *place = if wins { (from + nth * stride[1]) as u32 } else { *place };
+                *place = if wins {
+                    (from + nth * stride[1]) as u32
+                } else {
+                    *place
+                };
             }
         }
     }
@@ -77,13 +95,17 @@ pub(super) fn backward(grad: &[f32], places: &[u32], shape: [usize; 4], pool: Po
     let [batch, channels, height, width] = shape;
     let [_, _, rows, columns] = pool.output(shape);
     let mut out = vec![0.0; batch * channels * height * width];
-    let windows = grad.par_chunks(rows * columns).zip(places.par_chunks(rows * columns));
-    out.par_chunks_mut(height * width).zip(windows).for_each(|(plane, (grad, places))| {
-        for (grad, place) in grad.iter().zip(places) {
-            if *place != NOBODY {
-                plane[*place as usize] += grad;
+    let windows = grad
+        .par_chunks(rows * columns)
+        .zip(places.par_chunks(rows * columns));
+    out.par_chunks_mut(height * width)
+        .zip(windows)
+        .for_each(|(plane, (grad, places))| {
+            for (grad, place) in grad.iter().zip(places) {
+                if *place != NOBODY {
+                    plane[*place as usize] += grad;
+                }
             }
-        }
-    });
+        });
     out
 }

@@ -18,7 +18,10 @@ fn values<const D: usize>(shape: [usize; D], salt: u32, device: &Device) -> Tens
         let hash = (hash ^ (hash >> 15)).wrapping_mul(0x85eb_ca6b);
         ((hash ^ (hash >> 13)) >> 8) as f32 / (1 << 23) as f32 - 1.0
     };
-    Tensor::from_data(TensorData::new((0..count).map(draw).collect::<Vec<f32>>(), shape), device)
+    Tensor::from_data(
+        TensorData::new((0..count).map(draw).collect::<Vec<f32>>(), shape),
+        device,
+    )
 }
 
 fn device() -> Device {
