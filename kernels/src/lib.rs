@@ -5,9 +5,11 @@
 //!
 //! | module | from | to |
 //! |---|---|---|
+//! | [`cxr`] | decoded images | 8-bit grey images of one size |
 //! | [`metrics`] | log-probabilities and truth | accuracy, F1, AUROC, loss |
 //! | [`partition`] | patients, classes, institutions | test split, clients, divergences |
 
+pub mod cxr;
 pub mod metrics;
 pub mod partition;
 pub mod random;
