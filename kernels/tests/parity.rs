@@ -1,5 +1,6 @@
 //! Agreement with scikit-learn and Pillow on golden files in `tests/parity/`, beside the scripts that made them.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 use std::path::Path;
 
 use image::{DynamicImage, RgbImage, RgbaImage};
