@@ -9,9 +9,11 @@
 //! | [`cxr`] | decoded images | 8-bit grey images of one size |
 //! | [`metrics`] | log-probabilities and truth | accuracy, F1, AUROC, loss |
 //! | [`partition`] | patients, classes, institutions | test split, clients, divergences |
+//! | [`phantom`] | a seed and a finding | a drawn radiograph |
 
 pub mod aggregate;
 pub mod cxr;
 pub mod metrics;
 pub mod partition;
+pub mod phantom;
 pub mod random;
