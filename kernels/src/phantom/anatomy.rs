@@ -54,17 +54,18 @@ impl Anatomy {
             }
         };
         let lungs = [lung(-1.0, range(0.06, 0.14)), lung(1.0, range(0.06, 0.14))];
-        let heart_width = range(0.26, 0.38);
+        let heart_width = range(0.30, 0.42);
+        let heart_tilt = range(0.35, 0.75);
         let heart = Ellipse {
             centre: Point {
-                x: range(0.08, 0.16),
-                y: domes[1] - range(0.14, 0.22),
+                x: range(0.08, 0.15),
+                y: domes[1] - range(0.10, 0.17),
             },
             radii: Point {
                 x: heart_width,
-                y: heart_width * range(0.85, 1.05),
+                y: heart_width * range(0.66, 0.80),
             },
-            turn: (0.87, 0.5),
+            turn: (heart_tilt.cos(), heart_tilt.sin()),
         };
         let mut hilum = |side: f32| Ellipse {
             centre: Point {
@@ -109,11 +110,18 @@ impl Anatomy {
             y: point.y - self.shift.y,
         };
         let body = self.body(point);
+        if body == 0.0 {
+            return 0.0;
+        }
         let lung = self.lung(point);
         let middle = self.middle(point);
         let soft = 0.60 + 0.03 * self.tissue.at(point) + 0.20 * middle;
         let aerated = self.air * lung * (1.0 - 0.85 * middle);
-        let inside = lung * (1.0 - middle) * (opaque + self.vessels(point));
+        let inside = if lung > 0.0 {
+            lung * (1.0 - middle) * (opaque + self.vessels(point))
+        } else {
+            0.0
+        };
         body * (soft - aerated + inside + self.bones(point))
     }
 
@@ -141,9 +149,10 @@ impl Anatomy {
         let width = self.mediastinum + 0.05 * bump(point.y + 0.35, 0.12) + 0.04 * step(point.y, 0.5);
         let band = 0.75 * step(width - point.x.abs(), 0.05);
         let discs = 0.04 * (point.y * 34.0).sin() * bump(point.x, 0.06);
-        let heart = 0.85 * step(1.0 - self.heart.radius_at(point), 0.10);
+        let heart = 0.80 * step(1.0 - self.heart.radius_at(point), 0.16);
         let below = 0.9 * step(point.y - self.domes[0] - 0.25, 0.2);
-        (band.max(heart).max(below) + discs).clamp(0.0, 1.0)
+        // Shadows lie over each other: what one lets through, the next weakens.
+        (1.0 - (1.0 - band) * (1.0 - heart) * (1.0 - below) + discs).clamp(0.0, 1.0)
     }
 
     fn bones(&self, point: Point) -> f32 {
