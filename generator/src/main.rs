@@ -1,2 +1,7 @@
-//! placeholder
-fn main() {}
+//! The `fedwing` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fedwing::cli::main()
+}

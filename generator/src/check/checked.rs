@@ -1,0 +1,154 @@
+//! A specification as proven: every value is in range, every default filled in, every path absolute.
+
+use std::collections::BTreeSet;
+
+use contract::{
+    args::Job,
+    dataset::DatasetConfig,
+    ids::{ExperimentName, Seed, SpecDigest},
+    training::{Arch, BaselineKind, Optimizer, Strategy},
+    units::{Bytes, Fraction, Seconds},
+};
+
+/// A proven specification.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checked {
+    /// The experiment's name; it stands in every file name.
+    pub name: ExperimentName,
+    /// What the experiment is for, in the author's words.
+    pub intent: Option<String>,
+    /// The seed everything random descends from.
+    pub seed: Seed,
+    /// SHA-256 of the specification's text.
+    pub digest: SpecDigest,
+    /// The datasets by name; each is a federation of its own. Never empty.
+    pub datasets: Vec<Dataset>,
+    /// The network.
+    pub model: Model,
+    /// How clients learn together.
+    pub federation: Federation,
+    /// What the result is compared with.
+    pub evaluation: Evaluation,
+    /// How jobs are laid out and what they ask for.
+    pub execution: Execution,
+}
+
+/// A dataset, as `prepare` will read it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dataset {
+    /// Its settings, name included.
+    pub config: DatasetConfig,
+}
+
+/// The network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// Which network.
+    pub arch: Arch,
+    /// Absolute path of the weights to start from; random ones when none.
+    pub weights: Option<String>,
+}
+
+/// How clients learn together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Federation {
+    /// The aggregation rule.
+    pub strategy: Strategy,
+    /// Number of rounds, at least 1.
+    pub rounds: u32,
+    /// Share of clients trained in each round.
+    pub fraction: Fraction,
+    /// Passes over a client's samples in a round, at least 1.
+    pub epochs: u32,
+    /// Samples per step, at least 1.
+    pub batch_size: u32,
+    /// Optimiser of local training.
+    pub optimizer: Optimizer,
+}
+
+/// What the result is compared with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// Baselines to train.
+    pub baselines: BTreeSet<BaselineKind>,
+    /// Whether each dataset's final model is also tested on the other datasets.
+    pub cross_dataset: bool,
+}
+
+/// How jobs are laid out and what they ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Execution {
+    /// One workflow, or a sub-workflow per round.
+    pub layout: Layout,
+    /// What each kind of job asks for.
+    pub resources: Resources,
+    /// Attempts after the first.
+    pub retries: u32,
+    /// Settings of the Pegasus target.
+    pub pegasus: PegasusSettings,
+}
+
+/// How the plan becomes workflows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// One workflow holds every job.
+    Flat,
+    /// A sub-workflow per dataset and round.
+    Rounds,
+}
+
+/// What a job asks its machine for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// CPU cores, at least 1.
+    pub cpus: u32,
+    /// Memory.
+    pub memory: Bytes,
+    /// GPUs.
+    pub gpus: u32,
+    /// Longest run time.
+    pub walltime: Seconds,
+}
+
+/// What each kind of job asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resources {
+    /// `prepare` jobs.
+    pub prepare: Request,
+    /// `stats` jobs.
+    pub stats: Request,
+    /// `init` jobs.
+    pub init: Request,
+    /// `train` jobs.
+    pub train: Request,
+    /// `aggregate` jobs.
+    pub aggregate: Request,
+    /// `evaluate` jobs.
+    pub evaluate: Request,
+    /// `baseline` jobs.
+    pub baseline: Request,
+}
+
+impl Resources {
+    /// What `job` asks for.
+    pub fn of(&self, job: &Job) -> Request {
+        match job {
+            Job::Prepare(_) => self.prepare,
+            Job::Stats(_) => self.stats,
+            Job::Init(_) => self.init,
+            Job::Train(_) => self.train,
+            Job::Aggregate(_) => self.aggregate,
+            Job::Evaluate(_) => self.evaluate,
+            Job::Baseline(_) => self.baseline,
+        }
+    }
+}
+
+/// Settings of the Pegasus target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PegasusSettings {
+    /// `pegasus.data.configuration`.
+    pub data_configuration: String,
+    /// The site jobs run on.
+    pub compute_site: String,
+}

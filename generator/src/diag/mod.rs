@@ -1,0 +1,1 @@
+//! Diagnostics: coded, positioned messages (in the making).

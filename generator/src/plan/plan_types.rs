@@ -1,0 +1,86 @@
+//! What a plan is.
+
+use std::{fmt, sync::Arc};
+
+use contract::{
+    args::Job,
+    ids::{ClientId, DatasetName, ExperimentName, Round, SpecDigest},
+    names::FileName,
+};
+
+use crate::check::{Layout, Request};
+
+/// Every job and file of an experiment. One writer per file, no cycles; edges come from files.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The experiment.
+    pub experiment: ExperimentName,
+    /// SHA-256 of the specification.
+    pub spec_digest: SpecDigest,
+    /// Whether any dataset is synthetic.
+    pub synthetic: bool,
+    /// How the plan becomes workflows.
+    pub layout: Layout,
+    /// Attempts after the first, for every job.
+    pub retries: u32,
+    /// The jobs, each after the jobs it reads from.
+    pub jobs: Vec<PlannedJob>,
+    /// Files whose content the plan knows.
+    pub statics: Vec<StaticFile>,
+    /// The weights file to start from, if any.
+    pub weights: Option<WeightsFile>,
+}
+
+/// A job's name in workflows, records and logs: starts with a letter, unique within the experiment.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub Arc<str>);
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A job of the plan.
+#[derive(Debug, Clone)]
+pub struct PlannedJob {
+    /// Its name.
+    pub id: JobId,
+    /// What it runs, with typed arguments; declared inputs and outputs come from them.
+    pub job: Job,
+    /// Where in the experiment it stands.
+    pub stage: Stage,
+    /// What it asks its machine for.
+    pub request: Request,
+    /// Absolute paths it reads in place, where the data lives.
+    pub in_place: Vec<String>,
+}
+
+/// Where in the experiment a job stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// The dataset.
+    pub dataset: DatasetName,
+    /// The round, for jobs of a round.
+    pub round: Option<Round>,
+    /// The client, for jobs of a client.
+    pub client: Option<ClientId>,
+}
+
+/// A file whose content the plan knows.
+#[derive(Debug, Clone)]
+pub struct StaticFile {
+    /// Its logical name.
+    pub name: FileName,
+    /// Its content.
+    pub content: String,
+}
+
+/// The weights the initial model starts from.
+#[derive(Debug, Clone)]
+pub struct WeightsFile {
+    /// Its logical name.
+    pub name: FileName,
+    /// Where it is, absolute.
+    pub path: String,
+}

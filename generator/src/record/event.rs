@@ -1,0 +1,149 @@
+//! What is recorded, as versioned JSON lines.
+
+use contract::{job::Failure, units::Bytes};
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since the Unix epoch, UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Stamp(pub u64);
+
+/// One line of the record. The first line is always [`Event::RunStarted`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A run began in an empty folder.
+    RunStarted {
+        /// Format version, [`Event::VERSION`].
+        fedwing_record: u32,
+        /// When.
+        at: Stamp,
+        /// The fedwing that runs it.
+        fedwing: String,
+        /// The experiment or workflow.
+        name: String,
+        /// What was started: absolute path of the specification or workflow.
+        source: String,
+        /// SHA-256 of the specification or workflow file.
+        digest: String,
+        /// Whether any dataset is synthetic.
+        synthetic: bool,
+        /// Number of jobs.
+        jobs: u64,
+        /// Jobs at once.
+        slots: u32,
+        /// The machine's name.
+        host: String,
+    },
+    /// A run was continued.
+    RunResumed {
+        /// When.
+        at: Stamp,
+        /// Jobs whose recorded outputs are still there, unchanged.
+        kept: u64,
+        /// Jobs recorded as done that are done again, because an output is missing or changed.
+        redone: Vec<String>,
+        /// Jobs at once.
+        slots: u32,
+    },
+    /// A job's process started.
+    JobStarted {
+        /// When.
+        at: Stamp,
+        /// The job.
+        job: String,
+        /// Counted from 1.
+        attempt: u32,
+        /// The kind of job.
+        kind: String,
+        /// The dataset, for jobs of ours.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        dataset: Option<String>,
+        /// The round, for jobs of a round.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        round: Option<u32>,
+        /// The client, for jobs of a client.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        client: Option<u32>,
+        /// Size of its declared inputs.
+        input_bytes: Bytes,
+    },
+    /// A job's process ended and its outputs were looked at.
+    JobEnded {
+        /// When.
+        at: Stamp,
+        /// The job.
+        job: String,
+        /// Counted from 1.
+        attempt: u32,
+        /// How it ended.
+        outcome: Outcome,
+        /// Elapsed time in seconds.
+        wall_s: f64,
+        /// User and system CPU time in seconds.
+        cpu_s: f64,
+        /// Largest resident memory.
+        peak_memory: Bytes,
+        /// What it left, when it is done.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        outputs: Vec<FileFact>,
+        /// The job's own account, when it failed and left one.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        failure: Option<Failure>,
+    },
+    /// The run ended; a run without this line was killed.
+    RunEnded {
+        /// When.
+        at: Stamp,
+        /// How.
+        outcome: RunOutcome,
+    },
+}
+
+impl Event {
+    /// The format version this code writes and reads.
+    pub const VERSION: u32 = 1;
+}
+
+/// How a job's attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Exit 0 and every declared output is there.
+    Done,
+    /// A non-zero exit code.
+    Exit(i32),
+    /// Ended by a signal.
+    Signal(i32),
+    /// Ended by us after its walltime.
+    Walltime,
+    /// Exit 0 without these declared outputs.
+    OutputMissing(Vec<String>),
+    /// It never started: an input missing or changed, or the program not executable.
+    NotStarted(String),
+    /// Ended by us because the run was interrupted.
+    Interrupted,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunOutcome {
+    /// Every job is done.
+    Done,
+    /// These jobs failed; what did not depend on them is done.
+    Failed(Vec<String>),
+    /// Stopped by the user; `resume` continues.
+    Interrupted,
+}
+
+/// A file as a job left it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileFact {
+    /// Its logical name.
+    pub name: String,
+    /// Its size.
+    pub size: Bytes,
+    /// SHA-256 of its content.
+    pub sha256: String,
+}
