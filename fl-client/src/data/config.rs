@@ -57,14 +57,21 @@ impl Config {
         check_image(&config.image, &mut faults);
         check_test(&config.test, &config.source, &mut faults);
         check_partition(&config, &mut faults);
-        if faults.is_empty() { Ok(Self(config)) } else { Err(faults) }
+        if faults.is_empty() {
+            Ok(Self(config))
+        } else {
+            Err(faults)
+        }
     }
 }
 
 fn check_source(source: &Source, faults: &mut Vec<String>) {
     for path in source.paths() {
         if !Path::new(path).is_absolute() || path.contains('\0') {
-            faults.push(format!("`source` has the path `{}`; paths are absolute", path.escape_debug()));
+            faults.push(format!(
+                "`source` has the path `{}`; paths are absolute",
+                path.escape_debug()
+            ));
         }
     }
     match source {
@@ -72,7 +79,9 @@ fn check_source(source: &Source, faults: &mut Vec<String>) {
         Source::Table { labels, .. } => {
             let distinct: BTreeSet<_> = labels.iter().collect();
             if labels.is_empty() || distinct.len() != labels.len() {
-                faults.push(format!("`labels` is {labels:?}; name at least one column, each once"));
+                faults.push(format!(
+                    "`labels` is {labels:?}; name at least one column, each once"
+                ));
             }
         }
         Source::Phantom { patients, sites } => {
@@ -119,7 +128,9 @@ fn check_image(image: &ImageSettings, faults: &mut Vec<String>) {
         faults.push(format!("`channels` is {channels}; use 1 or 3"));
     }
     if !mean.is_finite() || !std.is_finite() || *std <= 0.0 {
-        faults.push(format!("`mean` is {mean} and `std` {std}; use finite numbers and a `std` above 0"));
+        faults.push(format!(
+            "`mean` is {mean} and `std` {std}; use finite numbers and a `std` above 0"
+        ));
     }
 }
 
@@ -127,18 +138,26 @@ fn check_test(test: &TestSplit, source: &Source, faults: &mut Vec<String>) {
     match test {
         TestSplit::Fraction(fraction) => {
             if !(*fraction > 0.0 && *fraction < 1.0) {
-                faults.push(format!("`fraction` is {fraction}; use more than 0 and less than 1"));
+                faults.push(format!(
+                    "`fraction` is {fraction}; use more than 0 and less than 1"
+                ));
             }
         }
         TestSplit::Column { name, train, test } => {
             if !matches!(source, Source::Table { .. }) {
-                faults.push(format!("`test` names the column `{name}`, which only a `table` has; use `fraction`"));
+                faults.push(format!(
+                    "`test` names the column `{name}`, which only a `table` has; use `fraction`"
+                ));
             }
             if train.is_empty() || test.is_empty() {
-                faults.push(format!("`train` is {train:?} and `test` {test:?}; each needs at least one value"));
+                faults.push(format!(
+                    "`train` is {train:?} and `test` {test:?}; each needs at least one value"
+                ));
             }
             if let Some(both) = train.iter().find(|value| test.contains(value)) {
-                faults.push(format!("the value `{both}` of column `{name}` means both training and testing"));
+                faults.push(format!(
+                    "the value `{both}` of column `{name}` means both training and testing"
+                ));
             }
         }
     }
@@ -232,16 +251,60 @@ mod tests {
     fn every_value_out_of_range_is_named() {
         type Change = fn(&mut DatasetConfig);
         let cases: [(Change, &str); 18] = [
-            (|c| c.source = Source::Folder { root: "images".into() }, "`images`; paths are absolute"),
+            (
+                |c| {
+                    c.source = Source::Folder {
+                        root: "images".into(),
+                    }
+                },
+                "`images`; paths are absolute",
+            ),
             (|c| c.source = Source::Folder { root: "/a\0b".into() }, "absolute"),
-            (|c| c.source = Source::Phantom { patients: 4, sites: 5 }, "5 sites for 4 patients"),
-            (|c| c.source = Source::Phantom { patients: 4, sites: 0 }, "0 sites"),
+            (
+                |c| {
+                    c.source = Source::Phantom {
+                        patients: 4,
+                        sites: 5,
+                    }
+                },
+                "5 sites for 4 patients",
+            ),
+            (
+                |c| {
+                    c.source = Source::Phantom {
+                        patients: 4,
+                        sites: 0,
+                    }
+                },
+                "0 sites",
+            ),
             (|c| c.source = table(&[]), "`labels` is []"),
             (|c| c.source = table(&["a", "a"]), "each once"),
             (|c| c.task = Task::Binary { negative: vec![] }, "`negative`"),
-            (|c| c.task = Task::Multiclass { classes: vec!["a".into()] }, "1 labels"),
-            (|c| c.task = Task::Multiclass { classes: vec!["a".into(), "a".into()] }, "1 of them distinct"),
-            (|c| c.task = Task::Multiclass { classes: (0..257).map(|n| n.to_string()).collect() }, "2 to 256"),
+            (
+                |c| {
+                    c.task = Task::Multiclass {
+                        classes: vec!["a".into()],
+                    }
+                },
+                "1 labels",
+            ),
+            (
+                |c| {
+                    c.task = Task::Multiclass {
+                        classes: vec!["a".into(), "a".into()],
+                    }
+                },
+                "1 of them distinct",
+            ),
+            (
+                |c| {
+                    c.task = Task::Multiclass {
+                        classes: (0..257).map(|n| n.to_string()).collect(),
+                    }
+                },
+                "2 to 256",
+            ),
             (|c| c.image.size = 0, "`size` is 0"),
             (|c| c.image.channels = 4, "`channels` is 4"),
             (|c| c.image.std = 0.0, "`std` 0"),
@@ -249,13 +312,24 @@ mod tests {
             (|c| c.test = TestSplit::Fraction(0.0), "`fraction` is 0"),
             (|c| c.test = column(&["x"], &["y"]), "only a `table` has"),
             (|c| c.clients = 0, "`clients` is 0"),
-            (|c| c.partition = Partition::Dirichlet { alpha: 0.0, min_size: 1 }, "`alpha` is 0"),
+            (
+                |c| {
+                    c.partition = Partition::Dirichlet {
+                        alpha: 0.0,
+                        min_size: 1,
+                    }
+                },
+                "`alpha` is 0",
+            ),
         ];
         for (change, fault) in cases {
             let mut config = phantom_config();
             change(&mut config);
             let faults = Config::new(config).unwrap_err();
-            assert!(faults.iter().any(|text| text.contains(fault)), "{faults:?} lacks `{fault}`");
+            assert!(
+                faults.iter().any(|text| text.contains(fault)),
+                "{faults:?} lacks `{fault}`"
+            );
         }
         assert!(Config::new(phantom_config()).is_ok());
     }
@@ -280,7 +354,10 @@ mod tests {
         for source in [
             table(&["label"]),
             Source::Folder { root: "/f".into() },
-            Source::Cxr14 { images: "/i".into(), labels: "/l".into() },
+            Source::Cxr14 {
+                images: "/i".into(),
+                labels: "/l".into(),
+            },
         ] {
             config.source = source;
             assert!(Config::new(config.clone()).unwrap_err()[0].contains("`natural` needs institutions"));

@@ -30,13 +30,16 @@ const MAX_DECODED: u64 = 512 << 20;
 /// `InputMissing` if there is no such file; `Io` if it cannot be read; `InputInvalid` if it is no image, too large, or
 /// of pixels that are not 8 or 16 bits a channel. Each names the file and a way out.
 pub fn read_square(path: &Path, size: u32) -> Result<Vec<u8>, JobError> {
-    let reading = |error: io::Error| JobError::reading(path, &error).help("put the image there, or take its line out");
+    let reading =
+        |error: io::Error| JobError::reading(path, &error).help("put the image there, or take its line out");
     let refused = |reason: String| {
         JobError::invalid(path, reason).help("replace the file by a whole PNG or JPEG image, or take it out")
     };
     let about = fs::metadata(path).map_err(reading)?;
     if !about.is_file() {
-        return Err(refused("not a regular file; expected a PNG or JPEG image".to_owned()));
+        return Err(refused(
+            "not a regular file; expected a PNG or JPEG image".to_owned(),
+        ));
     }
     if about.len() > MAX_FILE {
         let length = about.len();
@@ -50,9 +53,13 @@ pub fn read_square(path: &Path, size: u32) -> Result<Vec<u8>, JobError> {
     limits.max_alloc = Some(MAX_DECODED);
     reader.limits(limits);
     if reader.format().is_none() {
-        return Err(refused("not an image by its first bytes; expected PNG or JPEG".to_owned()));
+        return Err(refused(
+            "not an image by its first bytes; expected PNG or JPEG".to_owned(),
+        ));
     }
-    let decoded = reader.decode().map_err(|error| refused(format!("cannot be decoded: {error}")))?;
+    let decoded = reader
+        .decode()
+        .map_err(|error| refused(format!("cannot be decoded: {error}")))?;
     let grey = cxr::to_grey(decoded).map_err(|error| refused(error.to_string()))?;
     let square = cxr::resize(&grey, size).map_err(|error| refused(error.to_string()))?;
     Ok(square.into_raw())
@@ -63,12 +70,14 @@ mod tests {
     use std::io::Write;
 
     use contract::exit::JobExit;
-    use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageBuffer, Luma, LumaA, Rgb, RgbImage, Rgba, RgbaImage};
+    use image::{
+        DynamicImage, GrayAlphaImage, GrayImage, ImageBuffer, Luma, LumaA, Rgb, RgbImage, Rgba, RgbaImage,
+    };
     use proptest::prelude::*;
     use tempfile::TempDir;
 
     use super::*;
-    use crate::data::fixtures::{palette_png, png};
+    use crate::data::fixtures::{PALETTE_PNG, png};
 
     fn refusal(path: &Path) -> JobError {
         read_square(path, 2).expect_err("a file that is no image was read")
@@ -90,7 +99,7 @@ mod tests {
             png(&path, &image);
             assert_eq!(read_square(&path, 2).unwrap(), [100; 4], "{:?}", image.color());
         }
-        palette_png(&path, 4, [100; 3]);
+        fs::write(&path, PALETTE_PNG).unwrap();
         assert_eq!(read_square(&path, 2).unwrap(), [100; 4], "palette");
     }
 
@@ -115,7 +124,10 @@ mod tests {
     fn what_is_no_whole_image_is_refused() {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("image.png");
-        File::create(&path).unwrap().write_all(b"Image Index,Labels").unwrap();
+        File::create(&path)
+            .unwrap()
+            .write_all(b"Image Index,Labels")
+            .unwrap();
         let error = refusal(&path);
         assert_eq!(error.exit, JobExit::InputInvalid);
         assert!(error.message.contains("first bytes"), "{error}");

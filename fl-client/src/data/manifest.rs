@@ -86,7 +86,8 @@ pub fn read(path: &Path) -> Result<Manifest, JobError> {
         manifest.fedwing_manifest
     })?;
     verify(&manifest).map_err(|fault| {
-        JobError::invalid(path, fault).help("run the dataset's `prepare` job again, it writes the manifest anew")
+        JobError::invalid(path, fault)
+            .help("run the dataset's `prepare` job again, it writes the manifest anew")
     })?;
     Ok(manifest)
 }
@@ -122,7 +123,9 @@ pub fn verify(manifest: &Manifest) -> Result<(), ManifestFault> {
         }
         places.insert(place);
     }
-    let mut expected = (0..manifest.clients).map(|client| Place::Client(ClientId(client))).chain([Place::Test]);
+    let mut expected = (0..manifest.clients)
+        .map(|client| Place::Client(ClientId(client)))
+        .chain([Place::Test]);
     match expected.find(|place| !places.contains(place)) {
         Some(place) => Err(ManifestFault::Empty { place }),
         None => Ok(()),
@@ -160,11 +163,23 @@ mod tests {
     fn every_broken_promise_is_named() {
         type Change = fn(&mut Manifest);
         let cases: [(Change, &str); 9] = [
-            (|m| m.rows[1].patient = m.rows[0].patient.clone(), "patient `p0` is with client 0 and with client 1"),
-            (|m| m.rows[2].patient = m.rows[0].patient.clone(), "patient `p0` is with client 0 and with the test side"),
-            (|m| m.rows[1].image = m.rows[0].image.clone(), "image `i0` is there twice"),
+            (
+                |m| m.rows[1].patient = m.rows[0].patient.clone(),
+                "patient `p0` is with client 0 and with client 1",
+            ),
+            (
+                |m| m.rows[2].patient = m.rows[0].patient.clone(),
+                "patient `p0` is with client 0 and with the test side",
+            ),
+            (
+                |m| m.rows[1].image = m.rows[0].image.clone(),
+                "image `i0` is there twice",
+            ),
             (|m| m.rows[0].class = 2, "the class 2, there are 2"),
-            (|m| m.rows[0].client = Some(ClientId(2)), "with client 2, there are 2"),
+            (
+                |m| m.rows[0].client = Some(ClientId(2)),
+                "with client 2, there are 2",
+            ),
             (|m| m.rows[0].client = None, "image `i0` is neither"),
             (|m| m.rows[2].client = Some(ClientId(0)), "image `i2` is neither"),
             (|m| m.clients = 3, "no image for client 2"),
@@ -189,7 +204,10 @@ mod tests {
         write_json(&path, &broken).unwrap();
         let error = read(&path).unwrap_err();
         assert_eq!(error.exit, JobExit::InputInvalid);
-        assert!(error.message.contains("patient `p0`") && error.help.is_some(), "{error}");
+        assert!(
+            error.message.contains("patient `p0`") && error.help.is_some(),
+            "{error}"
+        );
         broken.fedwing_manifest = 2;
         write_json(&path, &broken).unwrap();
         assert!(read(&path).unwrap_err().message.contains("reads version 1"));

@@ -106,7 +106,11 @@ fn unfit(error: PartitionError) -> JobError {
     JobError::new(JobExit::DataUnfit, error.to_string())
 }
 
-fn by_fraction(config: &Config, samples: Vec<Sample>, fraction: f64) -> Result<Vec<(Sample, Side)>, JobError> {
+fn by_fraction(
+    config: &Config,
+    samples: Vec<Sample>,
+    fraction: f64,
+) -> Result<Vec<(Sample, Side)>, JobError> {
     let views: Vec<_> = samples.iter().map(view).collect();
     let seed = config.seed.derive("test-split").0;
     let sides = partition::split_test(&views, fraction, seed).map_err(unfit)?;

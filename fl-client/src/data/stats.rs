@@ -40,7 +40,8 @@ fn count(manifest: &Manifest) -> Result<DatasetStats, DivergenceError> {
         left_out,
         rows,
     } = manifest;
-    let group = |keep: &dyn Fn(&ManifestRow) -> bool| group(rows.iter().filter(|row| keep(row)), classes.len());
+    let group =
+        |keep: &dyn Fn(&ManifestRow) -> bool| group(rows.iter().filter(|row| keep(row)), classes.len());
     let train = group(&|row| row.split == Split::Train);
     let test = group(&|row| row.split == Split::Test);
     let clients = (0..*clients)
@@ -99,7 +100,11 @@ mod tests {
             image: image.to_owned(),
             patient: patient.to_owned(),
             class,
-            split: if client.is_some() { Split::Train } else { Split::Test },
+            split: if client.is_some() {
+                Split::Train
+            } else {
+                Split::Test
+            },
             client: client.map(ClientId),
         }
     }

@@ -51,7 +51,10 @@ fn class_of(task: &Task, labels: &[String]) -> Result<u32, &'static str> {
     match task {
         Task::Binary { negative } => Ok(u32::from(!labels.iter().all(|label| negative.contains(label)))),
         Task::Multiclass { classes } => {
-            let mut present = classes.iter().zip(0..).filter(|(class, _)| labels.contains(class));
+            let mut present = classes
+                .iter()
+                .zip(0..)
+                .filter(|(class, _)| labels.contains(class));
             match (present.next(), present.next()) {
                 (Some((_, index)), None) => Ok(index),
                 (None, _) => Err(NO_CLASS),
@@ -72,10 +75,15 @@ fn missing_class(task: &Task, class: &str, rows: &[Row]) -> JobError {
     };
     let unknown = wanted.iter().find(|label| !counts.contains_key(label));
     let guess = unknown.and_then(|label| guess(label, counts.keys().copied()));
-    let guess = guess.map(|label| format!(" (did you mean `{label}`?)")).unwrap_or_default();
+    let guess = guess
+        .map(|label| format!(" (did you mean `{label}`?)"))
+        .unwrap_or_default();
     let mut most: Vec<_> = counts.iter().collect();
     most.sort_by_key(|(label, count)| (std::cmp::Reverse(**count), **label));
-    let shown = most.iter().take(20).map(|(label, count)| format!("`{label}` {count}"));
+    let shown = most
+        .iter()
+        .take(20)
+        .map(|(label, count)| format!("`{label}` {count}"));
     let shown = shown.collect::<Vec<_>>().join(", ");
     let images = rows.len();
     JobError::new(
@@ -93,7 +101,9 @@ mod tests {
     fn loaded(labels: &[&str]) -> Loaded {
         let rows = labels.iter().enumerate();
         Loaded {
-            rows: rows.map(|(number, text)| row(&number.to_string(), text)).collect(),
+            rows: rows
+                .map(|(number, text)| row(&number.to_string(), text))
+                .collect(),
             left_out: LeftOut::default(),
         }
     }
@@ -136,12 +146,20 @@ mod tests {
     fn a_class_without_images_is_named_with_the_labels_there_are() {
         let error = classify(&binary(&["No finding"]), loaded(&["No Finding", "Mass", "Mass"])).unwrap_err();
         assert_eq!(error.exit, JobExit::DataUnfit);
-        assert!(error.message.contains("the class `No finding` (did you mean `No Finding`?)"), "{error}");
+        assert!(
+            error
+                .message
+                .contains("the class `No finding` (did you mean `No Finding`?)"),
+            "{error}"
+        );
         assert!(error.message.contains("`Mass` 2, `No Finding` 1"), "{error}");
         assert!(error.help.is_some());
 
         let error = classify(&multiclass(&["Mass", "Edemma"]), loaded(&["Mass", "Edema"])).unwrap_err();
-        assert!(error.message.contains("`Edemma` (did you mean `Edema`?)"), "{error}");
+        assert!(
+            error.message.contains("`Edemma` (did you mean `Edema`?)"),
+            "{error}"
+        );
 
         let error = classify(&binary(&["No Finding"]), loaded(&["No Finding"])).unwrap_err();
         assert!(error.message.contains("`not No Finding`; labels"), "{error}");

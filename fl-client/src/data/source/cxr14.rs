@@ -31,7 +31,12 @@ pub fn load(images: &Path, labels: &Path) -> Result<Loaded, JobError> {
     let (mut loaded, mut seen, mut lines) = (Loaded::default(), Seen::default(), 0u64);
     table.lines(|line| {
         lines += 1;
-        let at = |reason: String| Err(JobError::invalid(labels, format!("line {}: {reason}", line.number)));
+        let at = |reason: String| {
+            Err(JobError::invalid(
+                labels,
+                format!("line {}: {reason}", line.number),
+            ))
+        };
         let name = line.cell(image);
         let Some(places) = files.get(name) else {
             loaded.left_out.count(NOT_IN_FOLDER);
@@ -101,4 +106,95 @@ fn find_files(root: &Path) -> Result<HashMap<String, Vec<PathBuf>>, JobError> {
         places.sort();
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::data::fixtures::text;
+
+    const TABLE: &str = "Image Index,Finding Labels,Follow-up #,Patient ID\n\
+        b.png,Mass|No Finding,0,2\n\
+        gone.png,Mass,0,2\n\
+        a.png,No Finding,0,1\n";
+
+    fn folder(files: &[&str]) -> TempDir {
+        let dir = TempDir::new().unwrap();
+        for name in files {
+            text(dir.path(), &format!("images/{name}"), "");
+        }
+        dir
+    }
+
+    fn load_table(dir: &TempDir, table: &str) -> Result<Loaded, JobError> {
+        load(&dir.path().join("images"), &text(dir.path(), "table.csv", table))
+    }
+
+    #[test]
+    fn rows_come_in_the_order_of_the_table_from_any_sub_folder() {
+        let dir = folder(&["a.png", "sub/deeper/b.png", "unlisted.png"]);
+        let Loaded { rows, left_out } = load_table(&dir, TABLE).unwrap();
+        assert_eq!(rows.len(), 2);
+        assert_eq!((rows[0].image.as_str(), rows[0].patient.as_str()), ("b.png", "2"));
+        assert_eq!(rows[0].labels, ["Mass", "No Finding"]);
+        let path = dir.path().join("images/sub/deeper/b.png");
+        assert_eq!(rows[0].origin, Origin::Line { path, line: 2 });
+        assert_eq!((rows[1].image.as_str(), rows[1].patient.as_str()), ("a.png", "1"));
+        assert_eq!(left_out.into_inner(), [(NOT_IN_FOLDER.to_owned(), 1)].into());
+    }
+
+    #[test]
+    fn a_folder_with_none_of_the_images_is_refused() {
+        let error = load_table(&folder(&["other.png"]), TABLE).unwrap_err();
+        assert_eq!(error.exit, JobExit::DataUnfit);
+        assert!(
+            error
+                .message
+                .contains("has 1 files, none of them named by the 3 lines"),
+            "{error}"
+        );
+        assert!(error.help.is_some());
+    }
+
+    #[test]
+    fn a_folder_or_table_that_is_not_there_is_a_missing_input() {
+        let dir = folder(&["a.png"]);
+        let table = text(dir.path(), "table.csv", TABLE);
+        let gone = dir.path().join("gone");
+        let error = load(&gone, &table).unwrap_err();
+        assert_eq!(
+            (error.exit, error.file),
+            (JobExit::InputMissing, Some(gone.clone()))
+        );
+        let error = load(&dir.path().join("images"), &gone).unwrap_err();
+        assert_eq!((error.exit, error.file), (JobExit::InputMissing, Some(gone)));
+    }
+
+    #[test]
+    fn ambiguous_or_empty_cells_are_refused_by_their_line() {
+        let dir = folder(&["a.png", "b.png", "sub/b.png"]);
+        let line = |line: &str| {
+            let error =
+                load_table(&dir, &format!("Image Index,Finding Labels,Patient ID\n{line}\n")).unwrap_err();
+            assert_eq!(error.exit, JobExit::InputInvalid);
+            error.message
+        };
+        assert!(line("b.png,Mass,2").contains("line 2: the image `b.png` is there twice"));
+        assert!(line("a.png,,2").contains("line 2: `Finding Labels` is empty"));
+        assert!(line("a.png,Mass, ").contains("line 2: `Patient ID` is empty"));
+        assert!(line("a.png,Mass,1\na.png,Mass,2").contains("lines 2 and 3 name the same image"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_between_folders_are_followed_once() {
+        let dir = folder(&["a.png"]);
+        let images = dir.path().join("images");
+        std::os::unix::fs::symlink(&images, images.join("again")).unwrap();
+        let other = text(dir.path(), "elsewhere/b.png", "");
+        std::os::unix::fs::symlink(other.parent().unwrap(), images.join("more")).unwrap();
+        assert_eq!(load_table(&dir, TABLE).unwrap().rows.len(), 2);
+    }
 }

@@ -19,10 +19,16 @@ pub const NOT_AN_IMAGE: &str = "not a PNG or JPEG file by its name";
 
 pub fn load(root: &Path) -> Result<Loaded, JobError> {
     let mut loaded = Loaded::default();
-    let folders: Vec<_> = entries(root)?.into_iter().filter(|(_, path)| path.is_dir()).collect();
+    let folders: Vec<_> = entries(root)?
+        .into_iter()
+        .filter(|(_, path)| path.is_dir())
+        .collect();
     for (label, folder) in &folders {
         for (name, path) in entries(folder)? {
-            let extension = path.extension().and_then(|text| text.to_str()).map(str::to_lowercase);
+            let extension = path
+                .extension()
+                .and_then(|text| text.to_str())
+                .map(str::to_lowercase);
             if path.is_dir() || !extension.is_some_and(|text| EXTENSIONS.contains(&text.as_str())) {
                 loaded.left_out.count(NOT_AN_IMAGE);
                 continue;
@@ -41,9 +47,9 @@ pub fn load(root: &Path) -> Result<Loaded, JobError> {
     if loaded.rows.is_empty() {
         let (root_name, labels) = (root.display(), folders.len());
         let reason = format!("`{root_name}` has {labels} label folders and no PNG or JPEG file in them");
-        return Err(JobError::new(JobExit::DataUnfit, reason)
-            .about(root)
-            .help("give a folder whose sub-folders are named after labels and hold images: `<label>/<image>.png`"));
+        return Err(JobError::new(JobExit::DataUnfit, reason).about(root).help(
+            "give a folder whose sub-folders are named after labels and hold images: `<label>/<image>.png`",
+        ));
     }
     Ok(loaded)
 }
@@ -64,4 +70,51 @@ fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, JobError> {
     }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::data::fixtures::text;
+
+    #[test]
+    fn images_come_sorted_by_label_then_name_and_other_files_are_counted() {
+        let dir = TempDir::new().unwrap();
+        for name in [
+            "b/2.png",
+            "b/10.JPG",
+            "a/z.jpeg",
+            "a/notes.txt",
+            "a/.hidden.png",
+            "a/deeper/x.png",
+            "readme.md",
+        ] {
+            text(dir.path(), name, "");
+        }
+        let Loaded { rows, left_out } = load(dir.path()).unwrap();
+        let images: Vec<_> = rows.iter().map(|row| row.image.as_str()).collect();
+        assert_eq!(images, ["a/z.jpeg", "b/10.JPG", "b/2.png"]);
+        assert!(
+            rows.iter()
+                .all(|row| row.patient == row.image && row.image.starts_with(&row.labels[0]))
+        );
+        assert_eq!(rows[0].origin, Origin::File(dir.path().join("a/z.jpeg")));
+        assert_eq!(left_out.into_inner(), [(NOT_AN_IMAGE.to_owned(), 2)].into());
+    }
+
+    #[test]
+    fn a_folder_without_images_is_refused_and_one_that_is_not_there_is_missing() {
+        let dir = TempDir::new().unwrap();
+        text(dir.path(), "a/notes.txt", "");
+        let error = load(dir.path()).unwrap_err();
+        assert_eq!(error.exit, JobExit::DataUnfit);
+        assert!(
+            error.message.contains("has 1 label folders and no PNG"),
+            "{error}"
+        );
+        let error = load(&dir.path().join("gone")).unwrap_err();
+        assert_eq!(error.exit, JobExit::InputMissing);
+    }
 }

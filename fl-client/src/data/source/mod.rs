@@ -3,8 +3,8 @@
 //! In: a checked [`Config`]. Out: [`Loaded`], the rows in the source's own order with what was left out and why. No
 //! pixel is read here; a row says where its pixels come from. Start at [`load`].
 
-mod cxr14;
 mod csv_table;
+mod cxr14;
 mod folder;
 mod phantom;
 mod table;
@@ -18,6 +18,10 @@ use contract::{
     dataset::{Source, TestSplit},
     job::JobError,
 };
+use kernels::phantom::Finding;
+
+pub use csv_table::guess;
+pub use phantom::draw;
 
 use super::config::Config;
 
@@ -50,8 +54,13 @@ pub enum Origin {
     },
     /// An image file found in a folder.
     File(PathBuf),
-    /// A drawn image, by its number.
-    Drawn(u32),
+    /// A drawn image.
+    Drawn {
+        /// The patient's number.
+        number: u32,
+        /// What it shows.
+        finding: Finding,
+    },
 }
 
 impl Origin {
@@ -59,7 +68,7 @@ impl Origin {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Origin::Line { path, .. } | Origin::File(path) => Some(path),
-            Origin::Drawn(_) => None,
+            Origin::Drawn { .. } => None,
         }
     }
 }
@@ -96,7 +105,11 @@ impl LeftOut {
 
 impl std::fmt::Display for LeftOut {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let parts: Vec<_> = self.0.iter().map(|(reason, count)| format!("{count} ({reason})")).collect();
+        let parts: Vec<_> = self
+            .0
+            .iter()
+            .map(|(reason, count)| format!("{count} ({reason})"))
+            .collect();
         f.write_str(&parts.join(", "))
     }
 }
@@ -130,7 +143,7 @@ pub fn load(config: &Config) -> Result<Loaded, JobError> {
             },
         ),
         Source::Folder { root } => folder::load(Path::new(root)),
-        Source::Phantom { patients, sites } => Ok(phantom::load(config, *patients, *sites)),
+        Source::Phantom { patients, sites } => Ok(phantom::load(*patients, *sites)),
     }
 }
 
@@ -153,10 +166,11 @@ impl Seen {
             None => Ok(()),
             Some(first) => {
                 let image = path.display();
-                Err(
-                    JobError::invalid(table, format!("lines {first} and {line} name the same image `{image}`"))
-                        .help("keep one line an image; several labels of one image are separated by `|`"),
+                Err(JobError::invalid(
+                    table,
+                    format!("lines {first} and {line} name the same image `{image}`"),
                 )
+                .help("keep one line an image; several labels of one image are separated by `|`"))
             }
         }
     }
