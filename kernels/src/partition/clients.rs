@@ -311,8 +311,8 @@ mod tests {
             let proportions = random.dirichlet(alpha, clients);
             random.shuffle(&mut members);
             let (mut cumulated, mut start) = (0.0, 0);
-            for client in 0..clients {
-                cumulated += proportions[client];
+            for (client, proportion) in proportions.iter().enumerate() {
+                cumulated += proportion;
                 let end = if client + 1 == clients {
                     members.len()
                 } else {
