@@ -1,0 +1,6 @@
+//! Whole runs through the command line: from a specification to a report, disturbed and undisturbed.
+
+mod disturbed;
+mod real_data;
+mod scenario;
+mod undisturbed;
