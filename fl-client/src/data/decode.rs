@@ -30,8 +30,10 @@ const MAX_DECODED: u64 = 512 << 20;
 /// `InputMissing` if there is no such file; `Io` if it cannot be read; `InputInvalid` if it is no image, too large, or
 /// of pixels that are not 8 or 16 bits a channel. Each names the file and a way out.
 pub fn read_square(path: &Path, size: u32) -> Result<Vec<u8>, JobError> {
-    let reading =
-        |error: io::Error| JobError::reading(path, &error).help("put the image there, or take its line out");
+    let reading = |error: io::Error| {
+        JobError::reading(path, &error)
+            .help("check that the image is there and readable, or take its line out")
+    };
     let refused = |reason: String| {
         JobError::invalid(path, reason).help("replace the file by a whole PNG or JPEG image, or take it out")
     };

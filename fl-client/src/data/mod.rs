@@ -24,5 +24,7 @@ pub mod shard;
 pub mod source;
 pub mod stats;
 pub mod task;
+#[cfg(test)]
+mod tests;
 
 pub use shard::Shard;

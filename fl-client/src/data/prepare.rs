@@ -4,7 +4,7 @@
 //! decoded in parallel, a chunk at a time, so memory does not grow with the dataset; the bytes written do not depend on
 //! the number of threads. Start at [`run`].
 
-use std::{collections::HashSet, path::Path};
+use std::{collections::HashSet, fs, io, path::Path};
 
 use contract::{
     args::PrepareArgs,
@@ -42,6 +42,7 @@ pub fn run(args: &PrepareArgs) -> Result<(), JobError> {
     let manifest = manifest_of(&config, &placed, left_out);
     manifest::verify(&manifest).map_err(|fault| JobError::new(JobExit::Unexpected, fault.to_string()))?;
     check_files(&config, &placed)?;
+    remove_old(args.manifest.path())?;
     for (client, shard) in (0..config.clients).map(ClientId).zip(&args.shards) {
         write_shard(&config, &placed, Place::Client(client), shard.path())?;
     }
@@ -74,6 +75,14 @@ fn check_outputs(args: &PrepareArgs, config: &Config) -> Result<(), JobError> {
                 .help("give every output a name of its own"),
         ),
         None => Ok(()),
+    }
+}
+
+/// An earlier attempt's manifest must not stand beside this attempt's shards.
+fn remove_old(manifest: &Path) -> Result<(), JobError> {
+    match fs::remove_file(manifest) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(JobError::writing(manifest, &error)),
+        _ => Ok(()),
     }
 }
 
