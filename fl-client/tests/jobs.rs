@@ -1,5 +1,6 @@
 //! The real binary: jobs one after another, and how each ends when its files are not what they should be.
 #![cfg(feature = "train")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::{
     fs,

@@ -1,5 +1,6 @@
 //! Networks and optimisers against PyTorch: `tests/parity/train/make_golden.py` says how the numbers were made.
 #![cfg(feature = "train")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use contract::{
     ids::Seed,
