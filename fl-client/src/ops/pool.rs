@@ -66,7 +66,12 @@ fn pool_row(plane: &[f32], size: [usize; 2], pool: Pool, row: usize, out: &mut [
     let mut column = 0;
     while column < out.len() {
         let (best, places) = (&mut out[column..], &mut places[column..]);
-        let at = Position { size, pool, row, column };
+        let at = Position {
+            size,
+            pool,
+            row,
+            column,
+        };
         let is_whole = whole.start <= column && column + LANES <= whole.end;
         column += match (is_whole, pool.kernel, pool.slide.stride[1]) {
             (true, 2, 2) => windows::<LANES, 2, 2>(plane, at, best, places),
@@ -102,7 +107,10 @@ fn window(plane: &[f32], at: Position, best: &mut f32, place: &mut u32) -> usize
     let Slide { stride, padding } = at.pool.slide;
     let (left, width) = (at.column * stride[1], at.size[1]);
     for y in at.rows() {
-        for x in (left..left + at.pool.kernel).filter_map(|x| x.checked_sub(padding[1])).take_while(|x| *x < width) {
+        for x in (left..left + at.pool.kernel)
+            .filter_map(|x| x.checked_sub(padding[1]))
+            .take_while(|x| *x < width)
+        {
             challenge(best, place, plane[y * width + x], y * width + x);
         }
     }
