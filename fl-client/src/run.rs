@@ -32,3 +32,41 @@ pub fn run(job: Job) -> Result<(), JobError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use contract::argv::JobArgs;
+
+    use super::*;
+
+    fn refused<A: JobArgs>(argv: &[&str]) -> JobError {
+        let argv: Vec<&str> = std::iter::once(A::NAME).chain(argv.iter().copied()).collect();
+        let error = run(Job::from_argv(&argv).unwrap()).unwrap_err();
+        assert_eq!(error.exit, JobExit::Usage);
+        error
+    }
+
+    #[test]
+    fn a_job_of_another_binary_is_sent_there() {
+        let argv = ["--strategy", "fedavg", "--global", "g", "--output", "o"];
+        let error = refused::<contract::args::AggregateArgs>(&argv);
+        assert_eq!(error.message, "`aggregate` is a job of `fl-aggregator`");
+    }
+
+    #[cfg(not(feature = "train"))]
+    #[test]
+    fn a_build_without_training_says_so() {
+        let digest = "0".repeat(64);
+        let argv = format!(
+            "--experiment e --dataset d --test-dataset d --spec-digest {digest} --round 0 --batch-size 1 --global g \
+             --shard s --metrics m"
+        );
+        let argv: Vec<&str> = argv.split_whitespace().collect();
+        let error = refused::<contract::args::EvaluateArgs>(&argv);
+        assert!(
+            error.message.contains("built without training"),
+            "{}",
+            error.message
+        );
+    }
+}
