@@ -13,8 +13,11 @@ use contract::{
 };
 use workbench::{Value, Workbench, header, lines};
 
+/// Named tensors in the order they are written.
+type Tensors = Vec<(&'static str, Value)>;
+
 /// A model of a matrix, a bias and a counter.
-fn model(matrix: [f32; 4], bias: f32, steps: i64) -> Vec<(&'static str, Value)> {
+fn model(matrix: [f32; 4], bias: f32, steps: i64) -> Tensors {
     vec![
         ("layer.weight", Value::f32(&[2, 2], &matrix)),
         ("layer.bias", Value::f32(&[1], &[bias])),
@@ -174,7 +177,7 @@ fn values_that_are_not_finite_name_file_tensor_and_place() {
 
 #[test]
 fn updates_that_are_not_of_this_model_are_named_with_the_difference() {
-    let other = |change: &dyn Fn(&mut Vec<(&'static str, Value)>)| {
+    let other = |change: &dyn Fn(&mut Tensors)| {
         let bench = round();
         let mut tensors = model([1.0; 4], 0.5, 12);
         change(&mut tensors);
