@@ -68,7 +68,10 @@ pub enum PlanError {
         writer: JobId,
     },
     /// The centralized baseline's passes over the data do not fit a number.
-    #[error("{rounds} rounds of {epochs} epochs are more than {} epochs for the baselines", u32::MAX)]
+    #[error(
+        "{rounds} rounds of {epochs} epochs are more than {} epochs for the baselines",
+        u32::MAX
+    )]
     TooManyEpochs {
         /// Number of rounds.
         rounds: u32,
@@ -179,7 +182,9 @@ fn check_ids(jobs: &[PlannedJob]) -> Result<(), PlanError> {
     for job in jobs {
         let id = &*job.id.0;
         let ok = id.starts_with(|c: char| c.is_ascii_alphabetic())
-            && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if !ok {
             return Err(PlanError::BadId { id: job.id.clone() });
         }

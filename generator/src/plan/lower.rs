@@ -63,7 +63,10 @@ pub fn lower(checked: &Checked) -> Result<Plan, PlanError> {
     } = evaluation;
     if *cross_dataset {
         for Dataset { config } in datasets {
-            for other in datasets.iter().filter(|other| other.config.dataset != config.dataset) {
+            for other in datasets
+                .iter()
+                .filter(|other| other.config.dataset != config.dataset)
+            {
                 Branch::of(checked, config, &mut jobs).cross(&other.config.dataset);
             }
         }
@@ -71,7 +74,9 @@ pub fn lower(checked: &Checked) -> Result<Plan, PlanError> {
     Plan::prove(Parts {
         experiment: name.clone(),
         spec_digest: digest.clone(),
-        synthetic: datasets.iter().any(|dataset| dataset.config.source.is_synthetic()),
+        synthetic: datasets
+            .iter()
+            .any(|dataset| dataset.config.source.is_synthetic()),
         layout: *layout,
         retries: *retries,
         jobs,
@@ -110,7 +115,9 @@ impl<'a> Branch<'a> {
         Self {
             checked,
             config,
-            shards: (0..config.clients).map(|client| names.shard(ClientId(client))).collect(),
+            shards: (0..config.clients)
+                .map(|client| names.shard(ClientId(client)))
+                .collect(),
             test_shard: names.test_shard(),
             names,
             jobs,
@@ -151,9 +158,20 @@ impl<'a> Branch<'a> {
             shards: self.shards.iter().map(Into::into).collect(),
             test_shard: (&self.test_shard).into(),
         };
-        self.push(format!("prepare-{}", self.config.dataset), None, None, Job::Prepare(args));
+        self.push(
+            format!("prepare-{}", self.config.dataset),
+            None,
+            None,
+            Job::Prepare(args),
+        );
         let job = self.jobs.last_mut().expect("pushed just now");
-        job.in_place = self.config.source.paths().into_iter().map(str::to_owned).collect();
+        job.in_place = self
+            .config
+            .source
+            .paths()
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         settings
     }
 
@@ -162,7 +180,12 @@ impl<'a> Branch<'a> {
             manifest: (&self.names.manifest()).into(),
             stats: (&self.names.stats()).into(),
         };
-        self.push(format!("stats-{}", self.config.dataset), None, None, Job::Stats(args));
+        self.push(
+            format!("stats-{}", self.config.dataset),
+            None,
+            None,
+            Job::Stats(args),
+        );
     }
 
     fn init(&mut self, weights: Option<&WeightsFile>) {
@@ -286,7 +309,9 @@ impl<'a> Branch<'a> {
     fn baseline(&mut self, kind: BaselineKind, client: Option<ClientId>) -> Result<(), PlanError> {
         let Federation { rounds, epochs, .. } = self.checked.federation;
         let dataset = &self.config.dataset;
-        let who = client.map(|client| format!("-c{:04}", client.0)).unwrap_or_default();
+        let who = client
+            .map(|client| format!("-c{:04}", client.0))
+            .unwrap_or_default();
         let shards = match client {
             None => &self.shards[..],
             Some(client) => &self.shards[client.0 as usize..=client.0 as usize],
@@ -310,7 +335,12 @@ impl<'a> Branch<'a> {
             model: (&self.names.baseline_model(kind, client)).into(),
             metrics: (&self.names.baseline_metrics(kind, client)).into(),
         };
-        self.push(format!("baseline-{dataset}-{kind}{who}"), None, client, Job::Baseline(args));
+        self.push(
+            format!("baseline-{dataset}-{kind}{who}"),
+            None,
+            client,
+            Job::Baseline(args),
+        );
         Ok(())
     }
 
@@ -335,6 +365,11 @@ impl<'a> Branch<'a> {
             metrics: (&self.names.cross_metrics(other)).into(),
         };
         // A capital letter cannot stand in a dataset's name, so no two pairs make the same id.
-        self.push(format!("cross-{dataset}-ON-{other}"), None, None, Job::Evaluate(args));
+        self.push(
+            format!("cross-{dataset}-ON-{other}"),
+            None,
+            None,
+            Job::Evaluate(args),
+        );
     }
 }
