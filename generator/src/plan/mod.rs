@@ -11,7 +11,7 @@ mod select;
 mod to_dag;
 
 pub use dag::{Dag, DagJob, External, Label, Lfn, Program};
-pub use edges::{Edges, PlanError};
+pub use edges::{Children, Edges, PlanError};
 pub use lower::lower;
 pub use plan_types::{JobId, Parts, Plan, PlannedJob, Stage, StaticFile, WeightsFile};
 pub use select::select;
