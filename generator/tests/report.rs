@@ -43,7 +43,9 @@ fn json_reads_back_as_the_same_report() {
 #[test]
 fn the_page_needs_no_other_file_and_no_network() {
     let page = html(&report_of(&two_datasets()));
-    for outside in ["http://", "https://", "src=", "href=", "url(", "@import", "<script", "<link", "<iframe"] {
+    for outside in [
+        "http://", "https://", "src=", "href=", "url(", "@import", "<script", "<link", "<iframe",
+    ] {
         assert!(!page.contains(outside), "the page has `{outside}`");
     }
     assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>"));
@@ -59,18 +61,30 @@ fn every_element_of_the_page_is_closed_and_every_figure_has_words() {
         let tag = body[at + 1..].split_once('>').unwrap().0;
         let name = tag.split([' ', '/']).find(|part| !part.is_empty()).unwrap();
         if tag.starts_with('/') {
-            assert_eq!(open.pop(), Some(name), "near {}", &body[at..(at + 60).min(body.len())]);
+            assert_eq!(
+                open.pop(),
+                Some(name),
+                "near {}",
+                &body[at..(at + 60).min(body.len())]
+            );
         } else if !tag.ends_with('/') {
             open.push(name);
         }
         if tag.contains("role=\"img\"") {
             figures += 1;
             let inside = &body[at + tag.len() + 2..];
-            assert!(inside.starts_with("<title>") && inside.split_once("</desc>").is_some(), "{tag}");
+            assert!(
+                inside.starts_with("<title>") && inside.split_once("</desc>").is_some(),
+                "{tag}"
+            );
         }
     }
     assert!(open.is_empty(), "{open:?}");
-    assert_eq!(figures, 2 * (4 + 1) + 1, "four curves and bars a dataset, and the timeline");
+    assert_eq!(
+        figures,
+        2 * (4 + 1) + 1,
+        "four curves and bars a dataset, and the timeline"
+    );
 }
 
 #[test]
@@ -100,7 +114,10 @@ fn an_undefined_auroc_is_null_in_json_and_undefined_in_text() {
     let report = report_of(&run);
     let value: serde_json::Value = serde_json::from_str(&json(&report)).unwrap();
     let last = &value["datasets"][0]["final"];
-    assert_eq!((&last["round"], &last["metrics"]["auroc"]), (&4.into(), &serde_json::Value::Null));
+    assert_eq!(
+        (&last["round"], &last["metrics"]["auroc"]),
+        (&4.into(), &serde_json::Value::Null)
+    );
     assert!(markdown(&report).contains("| federated, round 4 | undefined |"));
     assert!(html(&report).contains("<p class=\"number\">undefined</p>"));
 }
@@ -112,7 +129,10 @@ fn a_run_without_an_end_is_unfinished_and_says_so() {
     run.start("train-nih-r4-c0", "train", Some("nih"));
     let report = report_of(&run);
     assert_eq!(report.state, RunState::Unfinished);
-    assert_eq!((report.jobs.unfinished, report.timeline.last().unwrap().end_s), (1, None));
+    assert_eq!(
+        (report.jobs.unfinished, report.timeline.last().unwrap().end_s),
+        (1, None)
+    );
     assert!(html(&report).contains("<strong>UNFINISHED</strong>"));
     assert!(markdown(&report).starts_with("# pilot (SYNTHETIC data): unfinished\n"));
 }
@@ -138,11 +158,20 @@ fn a_failed_run_lists_what_failed_with_the_way_out() {
     });
     let report = report_of(&run);
     with_snapshots(|| {
-        assert_snapshot!("failed_jobs.json", serde_json::to_string_pretty(&report.failed_jobs).unwrap());
+        assert_snapshot!(
+            "failed_jobs.json",
+            serde_json::to_string_pretty(&report.failed_jobs).unwrap()
+        );
     });
     for text in [html(&report), markdown(&report)] {
-        assert!(text.contains("FAILED") && text.contains("train-nih-r4-c1"), "{text}");
-        assert!(text.contains("holds samples of client 0, not of client 1"), "{text}");
+        assert!(
+            text.contains("FAILED") && text.contains("train-nih-r4-c1"),
+            "{text}"
+        );
+        assert!(
+            text.contains("holds samples of client 0, not of client 1"),
+            "{text}"
+        );
         assert!(text.contains("run prepare again"), "{text}");
     }
 }
@@ -152,9 +181,16 @@ fn a_job_that_failed_once_and_then_passed_is_a_retry_and_no_failure() {
     let report = report_of(&two_datasets());
     assert_eq!((report.jobs.failed, report.jobs.retries), (0, 1));
     assert!(report.failed_jobs.is_empty());
-    let attempts: Vec<_> = report.timeline.iter().filter(|a| a.job == "train-nih-r2-c1").collect();
+    let attempts: Vec<_> = report
+        .timeline
+        .iter()
+        .filter(|a| a.job == "train-nih-r2-c1")
+        .collect();
     assert_eq!(attempts.len(), 2);
-    assert_eq!(attempts[0].detail.as_deref(), Some("exit code 20 (out_of_memory)"));
+    assert_eq!(
+        attempts[0].detail.as_deref(),
+        Some("exit code 20 (out_of_memory)")
+    );
 }
 
 #[test]
@@ -178,8 +214,15 @@ fn a_job_redone_after_a_resumption_counts_once_and_its_new_file_is_read() {
     let after = report_of(&run);
     assert_eq!(after.jobs.done, before.jobs.done);
     assert_eq!(after.datasets[0].last.as_ref().unwrap().metrics.auroc, Some(0.9));
-    let cut = after.timeline.iter().find(|attempt| attempt.job == "train-nih-r4-c0").unwrap();
-    assert!(cut.end_s.unwrap() < between.elapsed_s, "it ended with the first run, not with the pause");
+    let cut = after
+        .timeline
+        .iter()
+        .find(|attempt| attempt.job == "train-nih-r4-c0")
+        .unwrap();
+    assert!(
+        cut.end_s.unwrap() < between.elapsed_s,
+        "it ended with the first run, not with the pause"
+    );
 }
 
 #[test]
@@ -189,29 +232,50 @@ fn files_that_are_not_what_the_record_says_are_refused_by_name() {
     let path = run.dir.files().join(file);
     fs::write(&path, fs::read_to_string(&path).unwrap().replace("0.", "0.9")).unwrap();
     let error = from_events(&run.dir, &run.events).unwrap_err();
-    assert!(matches!(&error, ReportError::Changed { file: name, .. } if name == file), "{error}");
+    assert!(
+        matches!(&error, ReportError::Changed { file: name, .. } if name == file),
+        "{error}"
+    );
     assert!(error.to_string().contains(file));
 
     fs::remove_file(&path).unwrap();
     let error = from_events(&run.dir, &run.events).unwrap_err();
-    assert!(matches!(&error, ReportError::Read { file: name, .. } if name == file), "{error}");
+    assert!(
+        matches!(&error, ReportError::Read { file: name, .. } if name == file),
+        "{error}"
+    );
 
     fs::File::create(&path).unwrap().set_len((16 << 20) + 1).unwrap();
     let error = from_events(&run.dir, &run.events).unwrap_err();
-    assert!(matches!(&error, ReportError::TooLarge { file: name, .. } if name == file), "{error}");
+    assert!(
+        matches!(&error, ReportError::TooLarge { file: name, .. } if name == file),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_file_of_a_newer_format_or_of_no_format_is_refused_by_name() {
     let mut run = fixture::real_dataset();
-    run.write("evaluate-nih-r4", "evaluate", Some("nih"), "new.json", b"{\"fedwing_metrics\": 2, \"more\": []}");
+    run.write(
+        "evaluate-nih-r4",
+        "evaluate",
+        Some("nih"),
+        "new.json",
+        b"{\"fedwing_metrics\": 2, \"more\": []}",
+    );
     let error = from_events(&run.dir, &run.events).unwrap_err();
-    assert_eq!(error.to_string(), "`new.json` has format version 2; this fedwing reads version 1");
+    assert_eq!(
+        error.to_string(),
+        "`new.json` has format version 2; this fedwing reads version 1"
+    );
 
     let mut run = fixture::real_dataset();
     run.write("evaluate-nih-r4", "evaluate", Some("nih"), "none.json", b"{}");
     let error = from_events(&run.dir, &run.events).unwrap_err();
-    assert_eq!(error.to_string(), "`none.json` has neither `fedwing_metrics` nor `fedwing_stats`");
+    assert_eq!(
+        error.to_string(),
+        "`none.json` has neither `fedwing_metrics` nor `fedwing_stats`"
+    );
 }
 
 #[test]
@@ -226,7 +290,10 @@ fn json_of_a_foreign_workflow_is_left_alone() {
 fn a_record_that_points_outside_the_run_is_refused() {
     let mut run = fixture::real_dataset();
     let fact = run.fact("x.json", b"{}");
-    let outside = fedwing::record::FileFact { name: "../x.json".into(), ..fact };
+    let outside = fedwing::record::FileFact {
+        name: "../x.json".into(),
+        ..fact
+    };
     run.end("evaluate-nih-r4", 1, Outcome::Done, vec![]);
     run.start("evaluate-nih-r4", "evaluate", Some("nih"));
     run.end("evaluate-nih-r4", 1, Outcome::Done, vec![outside]);
@@ -239,7 +306,10 @@ fn a_changed_specification_is_refused_and_a_missing_one_is_said() {
     let run = fixture::real_dataset();
     fs::write(run.dir.spec(), "name: other\n").unwrap();
     let error = from_events(&run.dir, &run.events).unwrap_err();
-    assert!(matches!(&error, ReportError::Changed { file, .. } if file == "spec.yml"), "{error}");
+    assert!(
+        matches!(&error, ReportError::Changed { file, .. } if file == "spec.yml"),
+        "{error}"
+    );
     fs::remove_file(run.dir.spec()).unwrap();
     let report = report_of(&run);
     assert_eq!((&report.spec, &report.intent), (&None, &None));
@@ -249,7 +319,10 @@ fn a_changed_specification_is_refused_and_a_missing_one_is_said() {
 #[test]
 fn a_record_without_a_start_is_refused() {
     let run = fixture::real_dataset();
-    assert!(matches!(from_events(&run.dir, &run.events[1..]), Err(ReportError::NoStart)));
+    assert!(matches!(
+        from_events(&run.dir, &run.events[1..]),
+        Err(ReportError::NoStart)
+    ));
     assert!(matches!(from_events(&run.dir, &[]), Err(ReportError::NoStart)));
 }
 
@@ -257,7 +330,9 @@ fn a_record_without_a_start_is_refused() {
 fn hostile_names_stay_text() {
     let hostile = "</title><script>alert(1)</script>\"' onload=x | **b** `c`\n# d";
     let mut run = two_datasets();
-    let Event::RunStarted { name, host, .. } = &mut run.events[0] else { unreachable!() };
+    let Event::RunStarted { name, host, .. } = &mut run.events[0] else {
+        unreachable!()
+    };
     *name = hostile.into();
     *host = hostile.into();
     run.fail(hostile, hostile, Some(hostile));
@@ -271,7 +346,11 @@ fn hostile_names_stay_text() {
     let text = markdown(&report);
     let before_spec = text.split_once("## Specification").unwrap().0;
     assert!(!before_spec.contains("<script"));
-    assert_eq!(text.lines().filter(|line| line.starts_with("# ")).count(), 2, "the title, and the one in the fence");
+    assert_eq!(
+        text.lines().filter(|line| line.starts_with("# ")).count(),
+        2,
+        "the title, and the one in the fence"
+    );
 }
 
 #[test]
@@ -298,15 +377,16 @@ fn stages_add_up_to_the_totals() {
     assert_eq!(report.totals.jobs, report.jobs.total - report.jobs.waiting);
     assert_eq!(report.totals.attempts, report.timeline.len() as u64);
     let kinds: Vec<_> = report.stages.iter().map(|stage| stage.kind.as_str()).collect();
-    assert_eq!(kinds, ["prepare", "stats", "init", "baseline", "train", "aggregate", "evaluate"]);
-}
-
-/// Writes the page where `FEDWING_REPORT_PREVIEW` says, to be looked at; without it there is nothing to do.
-#[test]
-fn a_page_to_look_at() {
-    let Some(path) = std::env::var_os("FEDWING_REPORT_PREVIEW") else {
-        println!("skipped: FEDWING_REPORT_PREVIEW names no file to write");
-        return;
-    };
-    fs::write(path, html(&report_of(&two_datasets()))).unwrap();
+    assert_eq!(
+        kinds,
+        [
+            "prepare",
+            "stats",
+            "init",
+            "baseline",
+            "train",
+            "aggregate",
+            "evaluate"
+        ]
+    );
 }

@@ -80,7 +80,12 @@ impl Draft {
     }
 
     fn add_metrics(&mut self, dataset: &str, metrics: Metrics) {
-        self.synthetic |= metrics.synthetic;
+        let synthetic = metrics.synthetic;
+        let own = |subject: &Subject| match subject {
+            Subject::Evaluate { test_dataset, .. } => test_dataset.as_str() == dataset,
+            _ => true,
+        };
+        self.synthetic |= synthetic && own(&metrics.subject);
         let scores = metrics.scores;
         match metrics.subject {
             Subject::Train {
@@ -110,6 +115,7 @@ impl Draft {
                 let cross = scores.map(|metrics| CrossReport {
                     test_dataset,
                     round: round.0,
+                    synthetic,
                     metrics,
                 });
                 self.cross.extend(cross);

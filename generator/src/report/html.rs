@@ -1,10 +1,10 @@
 //! The report as one HTML file that needs nothing else: styles and figures are inside, no script, no network.
 
 use super::{
+    findings::{run_facts, state_words, synthetic_words},
     html_dataset, html_run,
     markup::Markup,
-    model::{Report, RunState},
-    numbers::{count, counted, moment, seconds},
+    model::Report,
 };
 
 /// Colours, type and layout; light and dark, on screen and paper.
@@ -80,50 +80,6 @@ fn draw_banners(report: &Report, body: &mut Markup) {
     }
 }
 
-/// Which datasets are drawn, in a sentence.
-pub(super) fn synthetic_words(report: &Report) -> String {
-    let drawn: Vec<_> = report
-        .datasets
-        .iter()
-        .filter(|d| d.synthetic)
-        .map(|d| d.name.as_str())
-        .collect();
-    if drawn.is_empty() || drawn.len() == report.datasets.len() {
-        return "All images behind these numbers are drawn by a program; they say nothing about patients."
-            .to_owned();
-    }
-    format!(
-        "The images of {} are drawn by a program; numbers made with them say nothing about patients.",
-        drawn.join(", ")
-    )
-}
-
-/// What is missing from the report of a run that is not done; `None` for one that is.
-pub(super) fn state_words(report: &Report) -> Option<String> {
-    let jobs = &report.jobs;
-    let done = format!(
-        "{} of {} are done",
-        count(jobs.done),
-        counted(jobs.total, "job", "jobs")
-    );
-    match report.state {
-        RunState::Done => None,
-        RunState::Failed => {
-            let failed = counted(report.failed_jobs.len() as u64, "job", "jobs");
-            Some(format!(
-                "{failed} failed; {done}. Results below are of what was reached."
-            ))
-        }
-        RunState::Interrupted => Some(format!(
-            "Stopped by the user; {done}. `fedwing resume` continues."
-        )),
-        RunState::Unfinished => Some(format!(
-            "The run is still going or was killed; {done}. Results below are of what was reached. `fedwing resume` continues \
-             a killed run."
-        )),
-    }
-}
-
 fn draw_title(report: &Report, main: &mut Markup) {
     main.element("header", &[], |header| {
         header.leaf("p", &[("class", &"kicker")], "Federated learning experiment");
@@ -145,26 +101,4 @@ fn draw_title(report: &Report, main: &mut Markup) {
             }
         });
     });
-}
-
-/// The run in a few words each.
-pub(super) fn run_facts(report: &Report) -> Vec<(&'static str, String)> {
-    let jobs = &report.jobs;
-    let mut facts = vec![
-        ("Started", moment(report.started_unix_ms)),
-        ("Elapsed", seconds(report.elapsed_s)),
-        (
-            "Jobs done",
-            format!("{} of {}", count(jobs.done), count(jobs.total)),
-        ),
-        ("Retries", count(jobs.retries)),
-        ("Jobs at once", count(report.slots.into())),
-        ("Machine", report.host.clone()),
-        ("fedwing", report.fedwing.clone()),
-        ("Specification", report.spec_digest.chars().take(12).collect()),
-    ];
-    if report.resumed > 0 {
-        facts.push(("Resumed", counted(report.resumed.into(), "time", "times")));
-    }
-    facts
 }

@@ -1,51 +1,21 @@
 //! One dataset on the HTML page: the result, curves per round, who has which samples.
 
-use contract::{metrics::Scores, training::BaselineKind};
+use contract::training::BaselineKind;
 
 use super::{
     bars,
     chart::{self, Chart, Level, Series},
+    findings::{
+        CrossCell, MEASURES, Measure, NOTHING, ROUND_HEADS, cross_matrix, group_rows, model_rows, round_cells,
+    },
     markup::Markup,
     model::{DatasetReport, DatasetSummary, Report, RunState, Spread},
-    numbers::{UNDEFINED, count, counted, difference, metric, metric_or_undefined, thinned},
+    numbers::{count, counted, difference, metric, metric_or_undefined, thinned},
+    table::{row, table},
 };
 
 /// Rows of a table of rounds or clients; more are in the JSON report.
 const MOST_ROWS: usize = 120;
-
-/// A quantity that measures a model.
-pub(super) struct Measure {
-    /// Its name for readers.
-    pub name: &'static str,
-    /// Reads it.
-    pub of: fn(&Scores) -> Option<f64>,
-    /// Whether it lies between 0 and 1, larger being better.
-    pub share: bool,
-}
-
-/// What models are measured by, in the order shown.
-pub(super) const MEASURES: [Measure; 4] = [
-    Measure {
-        name: "AUROC",
-        of: |scores| scores.auroc,
-        share: true,
-    },
-    Measure {
-        name: "Accuracy",
-        of: |scores| Some(scores.accuracy),
-        share: true,
-    },
-    Measure {
-        name: "Macro F1",
-        of: |scores| Some(scores.macro_f1),
-        share: true,
-    },
-    Measure {
-        name: "Loss",
-        of: |scores| Some(scores.loss),
-        share: false,
-    },
-];
 
 /// Draws the dataset's part of the page.
 pub(super) fn draw(report: &Report, dataset: &DatasetReport, main: &mut Markup) {
@@ -263,32 +233,11 @@ fn draw_rounds_table(dataset: &DatasetReport, section: &mut Markup) {
             );
             details.leaf("p", &[("class", &"note")], note);
         }
-        table(
-            details,
-            &[
-                "Round",
-                "AUROC",
-                "Accuracy",
-                "Macro F1",
-                "Loss",
-                "Training loss",
-                "Clients",
-            ],
-            |rows| {
-                for round in shown.iter().map(|i| &dataset.rounds[*i]) {
-                    let mut cells = vec![round.round.to_string()];
-                    for measure in &MEASURES {
-                        let scores = round.metrics.as_ref();
-                        cells.push(scores.map_or("not evaluated".to_owned(), |s| {
-                            metric_or_undefined((measure.of)(s))
-                        }));
-                    }
-                    cells.push(round.train_loss.map_or("–".to_owned(), metric));
-                    cells.push(count(round.num_clients.into()));
-                    row(rows, "", &cells);
-                }
-            },
-        );
+        table(details, &ROUND_HEADS, 1, |rows| {
+            for round in shown.iter().map(|i| &dataset.rounds[*i]) {
+                row(rows, "", 1, &round_cells(round));
+            }
+        });
     });
 }
 
@@ -298,63 +247,15 @@ fn draw_models(report: &Report, dataset: &DatasetReport, section: &mut Markup) {
     table(
         section,
         &["Model", "AUROC", "Accuracy", "Macro F1", "Loss"],
+        1,
         |rows| {
-            for (name, class, values) in model_rows(dataset) {
+            for (name, class, values) in model_rows(dataset, MOST_ROWS) {
                 let mut cells = vec![name];
                 cells.extend(values);
-                row(rows, class, &cells);
+                row(rows, class, 1, &cells);
             }
         },
     );
-}
-
-/// Name, style and the four measures of each model, federated first.
-pub(super) fn model_rows(dataset: &DatasetReport) -> Vec<(String, &'static str, [String; 4])> {
-    let values = |scores: &Scores| {
-        MEASURES
-            .each_ref()
-            .map(|measure| metric_or_undefined((measure.of)(scores)))
-    };
-    let mut rows = Vec::new();
-    if let Some(last) = &dataset.last {
-        rows.push((
-            format!("federated, round {}", last.round),
-            "main",
-            values(&last.metrics),
-        ));
-    }
-    let of_kind = |kind| {
-        dataset
-            .baselines
-            .iter()
-            .filter(move |baseline| baseline.kind == kind)
-    };
-    for baseline in of_kind(BaselineKind::Centralized) {
-        rows.push((
-            BaselineKind::Centralized.to_string(),
-            "",
-            values(&baseline.metrics),
-        ));
-    }
-    if of_kind(BaselineKind::LocalOnly).nth(1).is_some() {
-        let spread =
-            MEASURES.each_ref().map(
-                |measure| match dataset.baseline(BaselineKind::LocalOnly, measure.of) {
-                    Some(Spread { mean, min, max }) => {
-                        format!("{} ({}–{})", metric(mean), metric(min), metric(max))
-                    }
-                    None => UNDEFINED.to_owned(),
-                },
-            );
-        rows.push(("local_only, mean (range)".to_owned(), "", spread));
-    }
-    for baseline in of_kind(BaselineKind::LocalOnly).take(MOST_ROWS) {
-        let client = baseline
-            .client
-            .map_or(String::new(), |client| format!(", client {client}"));
-        rows.push((format!("local_only{client}"), "minor", values(&baseline.metrics)));
-    }
-    rows
 }
 
 fn draw_classes(dataset: &DatasetReport, section: &mut Markup) {
@@ -373,6 +274,7 @@ fn draw_classes(dataset: &DatasetReport, section: &mut Markup) {
     table(
         section,
         &["Class", "Model", "Samples", "Precision", "Recall", "F1", "AUROC"],
+        2,
         |rows| {
             let most = models
                 .iter()
@@ -388,7 +290,7 @@ fn draw_classes(dataset: &DatasetReport, section: &mut Markup) {
                     cells.extend(
                         [class.precision, class.recall, class.f1, class.auroc].map(metric_or_undefined),
                     );
-                    row_of(rows, if *name == "federated" { "main" } else { "" }, &cells, 2);
+                    row(rows, if *name == "federated" { "main" } else { "" }, 2, &cells);
                 }
             }
         },
@@ -404,22 +306,11 @@ fn draw_distribution(dataset: &DatasetReport, stats: &DatasetSummary, section: &
     let mut head = vec!["Group", "Samples", "Patients"];
     head.extend(dataset.classes.iter().map(String::as_str));
     head.extend(["KL", "JS"]);
-    table(section, &head, |rows| {
-        for client in stats.clients.iter().take(MOST_ROWS) {
-            let mut cells = vec![
-                format!("client {}", client.client),
-                count(client.samples),
-                count(client.patients),
-            ];
-            cells.extend(client.class_counts.iter().copied().map(count));
-            cells.extend([metric(client.kl), metric(client.js)]);
-            row(rows, "", &cells);
-        }
-        for (name, group) in [("all clients", &stats.train), ("test", &stats.test)] {
-            let mut cells = vec![name.to_owned(), count(group.samples), count(group.patients)];
-            cells.extend(group.class_counts.iter().copied().map(count));
-            cells.extend(["".to_owned(), "".to_owned()]);
-            row(rows, "main", &cells);
+    table(section, &head, 1, |rows| {
+        let cells = group_rows(stats, MOST_ROWS);
+        let clients = stats.clients.len().min(MOST_ROWS);
+        for (i, cells) in cells.iter().enumerate() {
+            row(rows, if i < clients { "" } else { "main" }, 1, cells);
         }
     });
     if stats.clients.len() > MOST_ROWS {
@@ -464,20 +355,12 @@ pub(super) fn draw_cross(report: &Report, main: &mut Markup) {
         );
         let mut head = vec!["Trained on"];
         head.extend(matrix.columns.iter().copied());
-        table(section, &head, |rows| {
-            for (name, scores) in &matrix.rows {
+        table(section, &head, 1, |rows| {
+            for (name, cells) in &matrix.rows {
                 rows.element("tr", &[], |row| {
                     row.leaf("th", &[("scope", &"row")], name);
-                    for (column, scores) in matrix.columns.iter().zip(scores) {
-                        let class = if column == name { "num own" } else { "num" };
-                        row.element("td", &[("class", &class)], |cell| match scores {
-                            Some(scores) => {
-                                cell.text(metric_or_undefined(scores.auroc));
-                                cell.void("br", &[]);
-                                cell.leaf("small", &[], metric(scores.accuracy));
-                            }
-                            None => cell.text("–"),
-                        });
+                    for cell in cells {
+                        draw_cross_cell(cell.as_ref(), row);
                     }
                 });
             }
@@ -485,73 +368,23 @@ pub(super) fn draw_cross(report: &Report, main: &mut Markup) {
     });
 }
 
-/// Models by test datasets; own results on the diagonal.
-pub(super) struct CrossMatrix<'a> {
-    /// Test datasets.
-    pub columns: Vec<&'a str>,
-    /// The dataset a model was trained on, and its scores per column.
-    pub rows: Vec<(&'a str, Vec<Option<&'a Scores>>)>,
-}
-
-/// The matrix, where any model was tested on another dataset.
-pub(super) fn cross_matrix(report: &Report) -> Option<CrossMatrix<'_>> {
-    let crossed = report.datasets.iter().flat_map(|dataset| &dataset.cross);
-    let mut columns: Vec<&str> = crossed.map(|cross| cross.test_dataset.as_str()).collect();
-    if columns.is_empty() {
-        return None;
-    }
-    columns.extend(report.datasets.iter().map(|dataset| dataset.name.as_str()));
-    columns.sort_unstable();
-    columns.dedup();
-    let rows = report.datasets.iter().map(|dataset| {
-        let scores = columns.iter().map(|column| {
-            if *column == dataset.name {
-                return dataset.last.as_ref().map(|last| &last.metrics);
-            }
-            let cross = dataset
-                .cross
-                .iter()
-                .rev()
-                .find(|cross| cross.test_dataset == **column);
-            cross.map(|cross| &cross.metrics)
-        });
-        (dataset.name.as_str(), scores.collect())
-    });
-    let rows = rows.collect();
-    Some(CrossMatrix { columns, rows })
-}
-
-/// A table in a frame that scrolls when the page is narrow; the first column names the row.
-pub(super) fn table(parent: &mut Markup, head: &[&str], body: impl FnOnce(&mut Markup)) {
-    parent.element("div", &[("class", &"scroll")], |frame| {
-        frame.element("table", &[], |table| {
-            table.element("thead", &[], |thead| {
-                thead.element("tr", &[], |row| {
-                    for (i, name) in head.iter().enumerate() {
-                        let class = if i == 0 { "" } else { "num" };
-                        row.leaf("th", &[("scope", &"col"), ("class", &class)], name);
-                    }
-                });
-            });
-            table.element("tbody", &[], body);
-        });
-    });
-}
-
-/// A row whose first cell names it and whose other cells are numbers.
-pub(super) fn row(rows: &mut Markup, class: &str, cells: &[String]) {
-    row_of(rows, class, cells, 1);
-}
-
-/// A row whose first `words` cells are words and whose other cells are numbers.
-fn row_of(rows: &mut Markup, class: &str, cells: &[String], words: usize) {
-    rows.element("tr", &[("class", &class)], |row| {
-        for (i, cell) in cells.iter().enumerate() {
-            if i == 0 {
-                row.leaf("th", &[("scope", &"row")], cell);
-            } else {
-                row.leaf("td", &[("class", &if i < words { "word" } else { "num" })], cell);
-            }
+fn draw_cross_cell(cell: Option<&CrossCell<'_>>, row: &mut Markup) {
+    let Some(CrossCell {
+        own,
+        synthetic,
+        scores,
+    }) = cell
+    else {
+        row.leaf("td", &[("class", &"num")], NOTHING);
+        return;
+    };
+    row.element("td", &[("class", &if *own { "num own" } else { "num" })], |td| {
+        td.text(metric_or_undefined(scores.auroc));
+        td.void("br", &[]);
+        td.leaf("small", &[], metric(scores.accuracy));
+        if *synthetic {
+            td.void("br", &[]);
+            td.leaf("small", &[], "SYNTHETIC");
         }
     });
 }

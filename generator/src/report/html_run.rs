@@ -1,10 +1,11 @@
 //! The run on the HTML page: what failed, when jobs ran, what they used, and from which specification.
 
 use super::{
-    html_dataset::{row, table},
+    findings::{STAGE_HEADS, stage_cells},
     markup::Markup,
     model::{FailedJob, Report, Use},
-    numbers::{bytes, count, counted, seconds},
+    numbers::{count, counted},
+    table::{row, table},
     timeline,
 };
 
@@ -71,41 +72,6 @@ pub(super) fn draw_run(report: &Report, main: &mut Markup) {
     });
 }
 
-/// The heads of the table of stages.
-pub(super) const STAGE_HEADS: [&str; 8] = [
-    "Kind",
-    "Jobs",
-    "Attempts",
-    "Wall time",
-    "CPU time",
-    "Peak memory",
-    "Bytes in",
-    "Bytes out",
-];
-
-/// A row of the table of stages.
-pub(super) fn stage_cells(kind: &str, used: &Use) -> Vec<String> {
-    let Use {
-        jobs,
-        attempts,
-        wall_s,
-        cpu_s,
-        peak_memory_bytes,
-        bytes_in,
-        bytes_out,
-    } = used;
-    vec![
-        kind.to_owned(),
-        count(*jobs),
-        count(*attempts),
-        seconds(*wall_s),
-        seconds(*cpu_s),
-        bytes(*peak_memory_bytes),
-        bytes(*bytes_in),
-        bytes(*bytes_out),
-    ]
-}
-
 fn draw_stages(report: &Report, section: &mut Markup) {
     let most = |of: fn(&Use) -> f64| {
         report
@@ -125,7 +91,7 @@ fn draw_stages(report: &Report, section: &mut Markup) {
         Some(|used| used.bytes_in.0 as f64),
         Some(|used| used.bytes_out.0 as f64),
     ];
-    table(section, &STAGE_HEADS, |rows| {
+    table(section, &STAGE_HEADS, 1, |rows| {
         for stage in &report.stages {
             rows.element("tr", &[], |row| {
                 let cells = stage_cells(&stage.kind, &stage.used).into_iter().zip(&scales);
@@ -143,7 +109,7 @@ fn draw_stages(report: &Report, section: &mut Markup) {
                 }
             });
         }
-        row(rows, "main", &stage_cells("together", &report.totals));
+        row(rows, "main", 1, &stage_cells("together", &report.totals));
     });
     section.leaf(
         "p",

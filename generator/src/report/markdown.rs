@@ -3,9 +3,10 @@
 use std::fmt::Write;
 
 use super::{
-    html::{run_facts, state_words, synthetic_words},
-    html_dataset::{MEASURES, cross_matrix, model_rows},
-    html_run::{STAGE_HEADS, stage_cells},
+    findings::{
+        CrossCell, NOTHING, ROUND_HEADS, STAGE_HEADS, cross_matrix, group_rows, model_rows, round_cells,
+        run_facts, stage_cells, state_words, synthetic_words,
+    },
     model::{DatasetReport, DatasetSummary, Report},
     numbers::{count, counted, metric, metric_or_undefined, thinned},
 };
@@ -87,7 +88,7 @@ fn failures(report: &Report, page: &mut Page) {
 fn one_dataset(dataset: &DatasetReport, page: &mut Page) {
     let synthetic = if dataset.synthetic { " (SYNTHETIC)" } else { "" };
     page.line(&format!("## Dataset {}{synthetic}", plain(&dataset.name)));
-    let rows: Vec<_> = model_rows(dataset)
+    let rows: Vec<_> = model_rows(dataset, MOST_ROWS)
         .into_iter()
         .map(|(name, _, values)| std::iter::once(name).chain(values).collect::<Vec<_>>())
         .collect();
@@ -122,34 +123,8 @@ fn rounds(dataset: &DatasetReport, page: &mut Page) {
     }
     page.line("### By round");
     let shown = thinned(dataset.rounds.len(), MOST_ROWS);
-    let rows: Vec<_> = shown
-        .iter()
-        .map(|i| {
-            let round = &dataset.rounds[*i];
-            let mut cells = vec![round.round.to_string()];
-            for measure in &MEASURES {
-                let scores = round.metrics.as_ref();
-                cells.push(scores.map_or("not evaluated".to_owned(), |s| {
-                    metric_or_undefined((measure.of)(s))
-                }));
-            }
-            cells.push(round.train_loss.map_or("–".to_owned(), metric));
-            cells.push(count(round.num_clients.into()));
-            cells
-        })
-        .collect();
-    page.table(
-        &[
-            "Round",
-            "AUROC",
-            "Accuracy",
-            "Macro F1",
-            "Loss",
-            "Training loss",
-            "Clients",
-        ],
-        &rows,
-    );
+    let rows: Vec<_> = shown.iter().map(|i| round_cells(&dataset.rounds[*i])).collect();
+    page.table(&ROUND_HEADS, &rows);
     page.cut(rows.len(), dataset.rounds.len());
 }
 
@@ -158,26 +133,8 @@ fn distribution(dataset: &DatasetReport, stats: &DatasetSummary, page: &mut Page
     let mut head = vec!["Group", "Samples", "Patients"];
     head.extend(dataset.classes.iter().map(String::as_str));
     head.extend(["KL (nats)", "JS (nats)"]);
-    let mut rows = Vec::new();
-    for client in stats.clients.iter().take(MOST_ROWS) {
-        let mut cells = vec![
-            format!("client {}", client.client),
-            count(client.samples),
-            count(client.patients),
-        ];
-        cells.extend(client.class_counts.iter().copied().map(count));
-        cells.extend([metric(client.kl), metric(client.js)]);
-        rows.push(cells);
-    }
-    let listed = rows.len();
-    for (name, group) in [("all clients", &stats.train), ("test", &stats.test)] {
-        let mut cells = vec![name.to_owned(), count(group.samples), count(group.patients)];
-        cells.extend(group.class_counts.iter().copied().map(count));
-        cells.extend([String::new(), String::new()]);
-        rows.push(cells);
-    }
-    page.table(&head, &rows);
-    page.cut(listed, stats.clients.len());
+    page.table(&head, &group_rows(stats, MOST_ROWS));
+    page.cut(stats.clients.len().min(MOST_ROWS), stats.clients.len());
     if !stats.left_out.is_empty() {
         let reasons: Vec<_> = stats
             .left_out
@@ -198,15 +155,18 @@ fn cross(report: &Report, page: &mut Page) {
     let rows: Vec<_> = matrix
         .rows
         .iter()
-        .map(|(name, scores)| {
-            let cell = |scores: &contract::metrics::Scores| {
+        .map(|(name, cells)| {
+            let cell = |cell: &CrossCell<'_>| {
+                let synthetic = if cell.synthetic { " SYNTHETIC" } else { "" };
                 format!(
-                    "{} ({})",
-                    metric_or_undefined(scores.auroc),
-                    metric(scores.accuracy)
+                    "{} ({}){synthetic}",
+                    metric_or_undefined(cell.scores.auroc),
+                    metric(cell.scores.accuracy)
                 )
             };
-            let cells = scores.iter().map(|scores| scores.map_or("–".to_owned(), cell));
+            let cells = cells
+                .iter()
+                .map(|found| found.as_ref().map_or(NOTHING.to_owned(), cell));
             std::iter::once((*name).to_owned())
                 .chain(cells)
                 .collect::<Vec<_>>()

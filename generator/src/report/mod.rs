@@ -11,6 +11,7 @@ mod build;
 mod chart;
 mod datasets;
 mod documents;
+mod findings;
 mod history;
 mod html;
 mod html_dataset;
@@ -19,6 +20,7 @@ mod markdown;
 mod markup;
 mod model;
 mod numbers;
+mod table;
 mod timeline;
 
 pub use build::{ReportError, from_events};

@@ -83,7 +83,7 @@ pub enum RunState {
 pub struct DatasetReport {
     /// Its name.
     pub name: String,
-    /// Whether its samples are drawn rather than taken.
+    /// Whether its samples are drawn rather than taken; those of other datasets it is tested on do not count here.
     pub synthetic: bool,
     /// Class names in the order of the model's outputs.
     pub classes: Vec<String>,
@@ -178,6 +178,8 @@ pub struct CrossReport {
     pub test_dataset: String,
     /// The round of the model.
     pub round: u32,
+    /// Whether samples it was trained or tested on are drawn rather than taken.
+    pub synthetic: bool,
     /// Quality of its predictions.
     pub metrics: Scores,
 }

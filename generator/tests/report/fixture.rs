@@ -69,14 +69,38 @@ impl Run {
             slots: 2,
             host: "workstation".into(),
         };
-        Self { dir, events: vec![start], now, digest, synthetic, _folder: folder }
+        Self {
+            dir,
+            events: vec![start],
+            now,
+            digest,
+            synthetic,
+            _folder: folder,
+        }
     }
 
     fn finish(mut self) -> Self {
-        let started = self.events.iter().filter(|e| matches!(e, Event::JobEnded { outcome: Outcome::Done, .. })).count();
-        let Event::RunStarted { jobs, .. } = &mut self.events[0] else { unreachable!() };
+        let started = self
+            .events
+            .iter()
+            .filter(|e| {
+                matches!(
+                    e,
+                    Event::JobEnded {
+                        outcome: Outcome::Done,
+                        ..
+                    }
+                )
+            })
+            .count();
+        let Event::RunStarted { jobs, .. } = &mut self.events[0] else {
+            unreachable!()
+        };
         *jobs = started as u64;
-        self.events.push(Event::RunEnded { at: Stamp(self.now), outcome: RunOutcome::Done });
+        self.events.push(Event::RunEnded {
+            at: Stamp(self.now),
+            outcome: RunOutcome::Done,
+        });
         self
     }
 
@@ -131,13 +155,25 @@ impl Run {
             left_out: BTreeMap::from([("several of the classes".to_owned(), 12)]),
         };
         let file = self.named(name, |names| names.stats().to_string());
-        self.write(&format!("stats-{name}"), "stats", Some(name), &file, &to_json(&stats));
+        self.write(
+            &format!("stats-{name}"),
+            "stats",
+            Some(name),
+            &file,
+            &to_json(&stats),
+        );
     }
 
     fn train(&mut self, name: &str, round: u32, client: u32) {
         let loss = 0.7 / f64::from(round) + 0.05 * f64::from(client);
-        let subject = Subject::Train { round: Round(round), client: ClientId(client), epoch_loss: vec![loss + 0.1, loss] };
-        let file = self.named(name, |names| names.train_metrics(Round(round), ClientId(client)).to_string());
+        let subject = Subject::Train {
+            round: Round(round),
+            client: ClientId(client),
+            epoch_loss: vec![loss + 0.1, loss],
+        };
+        let file = self.named(name, |names| {
+            names.train_metrics(Round(round), ClientId(client)).to_string()
+        });
         let metrics = self.metrics(name, [310, 190][client as usize], subject, None);
         let job = format!("train-{name}-r{round}-c{client}");
         self.write(&job, "train", Some(name), &file, &to_json(&metrics));
@@ -145,34 +181,63 @@ impl Run {
 
     fn aggregate(&mut self, name: &str, round: u32) {
         let updates = [(0, 310), (1, 190)];
-        let updates = updates.map(|(client, n)| UpdateShare { client: Some(ClientId(client)), num_samples: SampleCount(n) });
-        let subject =
-            Subject::Aggregate { round: Round(round), updates: updates.to_vec(), strategy: "fedavg".into() };
+        let updates = updates.map(|(client, n)| UpdateShare {
+            client: Some(ClientId(client)),
+            num_samples: SampleCount(n),
+        });
+        let subject = Subject::Aggregate {
+            round: Round(round),
+            updates: updates.to_vec(),
+            strategy: "fedavg".into(),
+        };
         let file = self.named(name, |names| names.aggregate_metrics(Round(round)).to_string());
         let metrics = self.metrics(name, 500, subject, None);
-        self.write(&format!("aggregate-{name}-r{round}"), "aggregate", Some(name), &file, &to_json(&metrics));
+        self.write(
+            &format!("aggregate-{name}-r{round}"),
+            "aggregate",
+            Some(name),
+            &file,
+            &to_json(&metrics),
+        );
     }
 
     /// Evaluates a round's model.
     pub fn evaluate(&mut self, name: &str, round: u32, auroc: Option<f64>) {
-        let subject = Subject::Evaluate { round: Round(round), test_dataset: DatasetName::new(name).unwrap() };
+        let subject = Subject::Evaluate {
+            round: Round(round),
+            test_dataset: DatasetName::new(name).unwrap(),
+        };
         let file = self.named(name, |names| names.evaluate_metrics(Round(round)).to_string());
         let metrics = self.metrics(name, 125, subject, Some(scores(auroc)));
-        self.write(&format!("evaluate-{name}-r{round}"), "evaluate", Some(name), &file, &to_json(&metrics));
+        self.write(
+            &format!("evaluate-{name}-r{round}"),
+            "evaluate",
+            Some(name),
+            &file,
+            &to_json(&metrics),
+        );
     }
 
     fn cross(&mut self, name: &str, other: &str, auroc: f64) {
         let other = DatasetName::new(other).unwrap();
         let file = self.named(name, |names| names.cross_metrics(&other).to_string());
         let job = format!("evaluate-{name}-on-{other}");
-        let subject = Subject::Evaluate { round: Round(3), test_dataset: other };
+        let subject = Subject::Evaluate {
+            round: Round(3),
+            test_dataset: other,
+        };
         let metrics = self.metrics(name, 125, subject, Some(scores(Some(auroc))));
         self.write(&job, "evaluate", Some(name), &file, &to_json(&metrics));
     }
 
     fn baseline(&mut self, name: &str, kind: BaselineKind, client: Option<u32>, auroc: f64) {
         let client = client.map(ClientId);
-        let subject = Subject::Baseline { kind, client, epochs: 3, epoch_loss: vec![0.69, 0.6, 0.55] };
+        let subject = Subject::Baseline {
+            kind,
+            client,
+            epochs: 3,
+            epoch_loss: vec![0.69, 0.6, 0.55],
+        };
         let file = self.named(name, |names| names.baseline_metrics(kind, client).to_string());
         let metrics = self.metrics(name, 500, subject, Some(scores(Some(auroc))));
         let client = client.map_or(String::new(), |client| format!("-c{client}"));
@@ -196,7 +261,10 @@ impl Run {
 
     fn named(&self, dataset: &str, name: impl FnOnce(Names<'_>) -> String) -> String {
         let (experiment, dataset) = (experiment(), DatasetName::new(dataset).unwrap());
-        name(Names { experiment: &experiment, dataset: &dataset })
+        name(Names {
+            experiment: &experiment,
+            dataset: &dataset,
+        })
     }
 
     /// A job that runs for 850 ms and leaves `content` as `file`.
@@ -212,7 +280,11 @@ impl Run {
     /// Leaves a file in the run's folder.
     pub fn fact(&self, name: &str, content: &[u8]) -> FileFact {
         fs::write(self.dir.files().join(name), content).unwrap();
-        FileFact { name: name.to_owned(), size: Bytes(content.len() as u64), sha256: sha256(content) }
+        FileFact {
+            name: name.to_owned(),
+            size: Bytes(content.len() as u64),
+            sha256: sha256(content),
+        }
     }
 
     /// A job that stops for good, as its failure file says.
@@ -220,7 +292,9 @@ impl Run {
         self.start(job, kind, dataset);
         self.now += 100;
         self.end(job, 1, Outcome::Exit(11), vec![]);
-        let Some(Event::JobEnded { failure, .. }) = self.events.last_mut() else { unreachable!() };
+        let Some(Event::JobEnded { failure, .. }) = self.events.last_mut() else {
+            unreachable!()
+        };
         *failure = Some(Failure {
             fedwing_failure: Failure::VERSION,
             job: "fl-client train".into(),
@@ -235,7 +309,9 @@ impl Run {
 
     fn run_out_of_memory(&mut self, job: &str, dataset: &str, place: (u32, u32)) {
         self.start(job, "train", Some(dataset));
-        let Some(Event::JobStarted { round, client, .. }) = self.events.last_mut() else { unreachable!() };
+        let Some(Event::JobStarted { round, client, .. }) = self.events.last_mut() else {
+            unreachable!()
+        };
         (*round, *client) = (Some(place.0), Some(place.1));
         self.now += 400;
         self.end(job, 1, Outcome::Exit(JobExit::OutOfMemory.code().into()), vec![]);
@@ -276,7 +352,11 @@ fn experiment() -> ExperimentName {
 }
 
 fn group(samples: u64, counts: [u64; 2]) -> GroupStats {
-    GroupStats { samples, patients: samples - 20, class_counts: counts.to_vec() }
+    GroupStats {
+        samples,
+        patients: samples - 20,
+        class_counts: counts.to_vec(),
+    }
 }
 
 fn scores(auroc: Option<f64>) -> Scores {
@@ -303,5 +383,8 @@ fn to_json(value: &impl Serialize) -> Vec<u8> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
