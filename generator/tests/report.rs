@@ -99,6 +99,16 @@ fn the_same_run_gives_the_same_bytes() {
 fn synthetic_data_is_said_everywhere_and_real_data_never_called_so() {
     let report = report_of(&two_datasets());
     assert!(report.synthetic);
+    let drawn: Vec<_> = report
+        .datasets
+        .iter()
+        .map(|dataset| (dataset.name.as_str(), dataset.synthetic))
+        .collect();
+    assert_eq!(drawn, [("nih", false), ("phantoms", true)]);
+    assert!(
+        report.datasets[0].cross[0].synthetic,
+        "a model of real data tested on drawn data"
+    );
     assert!(html(&report).contains("<strong>SYNTHETIC</strong>"));
     assert!(markdown(&report).starts_with("# pilot (SYNTHETIC data): done\n"));
     assert!(json(&report).contains("\"synthetic\": true"));

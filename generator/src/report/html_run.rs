@@ -72,16 +72,18 @@ pub(super) fn draw_run(report: &Report, main: &mut Markup) {
     });
 }
 
+/// What a bar under a number shows, as a share of the largest.
+type Quantity = fn(&Use) -> f64;
+
 fn draw_stages(report: &Report, section: &mut Markup) {
-    let most = |of: fn(&Use) -> f64| {
+    let most = |of: Quantity| {
         report
             .stages
             .iter()
             .map(|stage| of(&stage.used))
             .fold(0.0, f64::max)
     };
-    // The share of the largest, drawn under the number; `None` where a bar would say nothing.
-    let scales: [Option<fn(&Use) -> f64>; 8] = [
+    let scales: [Option<Quantity>; 8] = [
         None,
         None,
         None,

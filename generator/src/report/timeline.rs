@@ -34,10 +34,11 @@ pub(super) fn draw(report: &Report, page: &mut Markup) {
     let time = Time {
         end_s: report.elapsed_s.max(0.001),
     };
-    legend(&report.timeline, page);
     let lanes = lanes(&report.timeline, &time);
     let used = lanes.iter().max().map_or(0, |lane| lane + 1);
-    if report.timeline.len() <= MOST_BARS && used <= MOST_LANES {
+    let one_by_one = report.timeline.len() <= MOST_BARS && used <= MOST_LANES;
+    legend(&report.timeline, one_by_one, page);
+    if one_by_one {
         draw_gantt(&report.timeline, &lanes, used, &time, page);
     } else {
         draw_strips(&report.timeline, &time, page);
@@ -66,8 +67,9 @@ impl Time {
     }
 
     fn draw_axis(&self, bottom: f64, svg: &mut Markup) {
-        for i in 0..=5 {
-            let at_s = self.end_s * f64::from(i) / 5.0;
+        let step = time_step(self.end_s / 7.0);
+        let ticks = (0..).map(|i| f64::from(i) * step);
+        for at_s in ticks.take_while(|at_s| *at_s <= self.end_s) {
             let x = px(self.x(at_s));
             svg.void(
                 "line",
@@ -79,14 +81,35 @@ impl Time {
                     ("y2", &px(bottom)),
                 ],
             );
-            let class = if i == 5 { "tick end" } else { "tick middle" };
-            svg.leaf(
-                "text",
-                &[("class", &class), ("x", &x), ("y", &px(bottom + 16.0))],
-                seconds(at_s),
-            );
+            let near_end = self.x(at_s) > RIGHT - 30.0;
+            let class = if near_end { "tick end" } else { "tick middle" };
+            let place: [(_, &dyn std::fmt::Display); 3] =
+                [("class", &class), ("x", &x), ("y", &px(bottom + 16.0))];
+            svg.leaf("text", &place, tick(at_s));
         }
     }
+}
+
+/// A time on the axis, without decimals it does not need.
+fn tick(at_s: f64) -> String {
+    if at_s < 60.0 {
+        format!("{} s", (at_s * 10.0).round() / 10.0)
+    } else {
+        seconds(at_s)
+    }
+}
+
+/// A round number of seconds, minutes or hours, at least `least_s` seconds.
+fn time_step(least_s: f64) -> f64 {
+    const STEPS: [f64; 17] = [
+        0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0,
+        7200.0,
+    ];
+    let hours = || (least_s / 10_800.0).ceil() * 10_800.0;
+    STEPS
+        .into_iter()
+        .find(|step| *step >= least_s)
+        .unwrap_or_else(hours)
 }
 
 /// For each attempt, in order of start, the first row that is free.
@@ -273,7 +296,7 @@ fn kinds(timeline: &[Attempt]) -> Vec<&str> {
     kinds
 }
 
-fn legend(timeline: &[Attempt], page: &mut Markup) {
+fn legend(timeline: &[Attempt], crosses: bool, page: &mut Markup) {
     page.element("ul", &[("class", &"legend")], |list| {
         let kinds = kinds(timeline);
         let (ours, others): (Vec<_>, Vec<_>) = kinds.into_iter().partition(|kind| KINDS.contains(kind));
@@ -283,9 +306,10 @@ fn legend(timeline: &[Attempt], page: &mut Markup) {
         if !others.is_empty() {
             swatch("k7", &shortened(&others.join(", "), 60), list);
         }
-        if timeline
-            .iter()
-            .any(|attempt| attempt.outcome == AttemptOutcome::Failed)
+        if crosses
+            && timeline
+                .iter()
+                .any(|attempt| attempt.outcome == AttemptOutcome::Failed)
         {
             list.leaf("li", &[], "✕ failed");
         }
@@ -329,6 +353,14 @@ mod tests {
             outcome: AttemptOutcome::Done,
             detail: None,
         }
+    }
+
+    #[test]
+    fn steps_of_time_are_round_and_not_too_small() {
+        assert_eq!(time_step(0.01), 0.1);
+        assert_eq!(time_step(7.0), 10.0);
+        assert_eq!(time_step(45.0), 60.0);
+        assert_eq!(time_step(40_000.0), 43_200.0);
     }
 
     #[test]
