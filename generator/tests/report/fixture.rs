@@ -1,5 +1,7 @@
 //! Run folders as an engine leaves them: events, metrics and statistics, all from typed values.
 
+#![expect(clippy::unwrap_used, reason = "a fixture that cannot be made fails its test")]
+
 use std::{collections::BTreeMap, fs};
 
 use contract::{
