@@ -75,19 +75,52 @@ fn pool_row(plane: &[f32], size: [usize; 2], pool: Pool, row: usize, out: &mut [
                 continue;
             }
             let from = y * size[1] + inside.start * stride[1] + kx - padding[1];
-            let line = plane[from..(y + 1) * size[1]].iter().step_by(stride[1]);
-            let best = out[inside.clone()].iter_mut().zip(&mut places[inside]);
-            for (nth, ((best, place), value)) in best.zip(line).enumerate() {
-                let wins = *value > *best || value.is_nan();
-                *best = if wins { *value } else { *best };
-                *place = if wins {
-                    (from + nth * stride[1]) as u32
-                } else {
-                    *place
-                };
+            let line = &plane[from..(y + 1) * size[1]];
+            let (best, places) = (&mut out[inside.clone()], &mut places[inside]);
+            match stride[1] {
+                1 => contest::<1>(best, places, line, from),
+                2 => contest::<2>(best, places, line, from),
+                stride => {
+                    for (nth, (best, place)) in best.iter_mut().zip(places).enumerate() {
+                        challenge(best, place, line[nth * stride], from + nth * stride);
+                    }
+                }
             }
         }
     }
+}
+
+/// Windows compared side by side.
+const LANES: usize = 8;
+
+/// One value per window, `STRIDE` apart in `line`, against the best of the window so far; `from` is the first's place.
+fn contest<const STRIDE: usize>(best: &mut [f32], places: &mut [u32], line: &[f32], from: usize) {
+    let (blocks, rest) = best.as_chunks_mut::<LANES>();
+    let (place_blocks, place_rest) = places.as_chunks_mut::<LANES>();
+    let done = blocks.len() * LANES;
+    for (block, (best, places)) in blocks.iter_mut().zip(place_blocks).enumerate() {
+        let at = block * LANES * STRIDE;
+        let values = &line[at..=at + (LANES - 1) * STRIDE];
+        for lane in 0..LANES {
+            challenge(
+                &mut best[lane],
+                &mut places[lane],
+                values[lane * STRIDE],
+                from + at + lane * STRIDE,
+            );
+        }
+    }
+    for (nth, (best, place)) in (done..).zip(rest.iter_mut().zip(place_rest)) {
+        challenge(best, place, line[nth * STRIDE], from + nth * STRIDE);
+    }
+}
+
+/// Keeps the larger value and its place; the first of equals stays, NaN wins. Without branches, to vectorise.
+#[inline(always)]
+fn challenge(best: &mut f32, place: &mut u32, value: f32, at: usize) {
+    let wins = (value > *best) | value.is_nan();
+    *best = if wins { value } else { *best };
+    *place = if wins { at as u32 } else { *place };
 }
 
 /// Sends each window's gradient to the place of its winner.
