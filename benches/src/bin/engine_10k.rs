@@ -27,7 +27,9 @@ use fedwing::{
 fn main() -> Result<(), Box<dyn Error>> {
     let mut words = std::env::args().skip(1);
     let jobs: usize = words.next().map_or(Ok(10_000), |word| word.parse())?;
-    let slots: NonZeroU32 = words.next().map_or(Ok(NonZeroU32::MIN.saturating_add(1)), |word| word.parse())?;
+    let slots: NonZeroU32 = words
+        .next()
+        .map_or(Ok(NonZeroU32::MIN.saturating_add(1)), |word| word.parse())?;
     let parent = words.next().map_or_else(std::env::temp_dir, PathBuf::from);
     for (case, dag) in [("no_files", no_files(jobs)), ("one_output", one_output(jobs))] {
         let folder = parent.join(format!("fedwing-engine-bench-{}-{case}", std::process::id()));
@@ -35,7 +37,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         std::fs::remove_dir_all(&folder)?;
         let memory = Bytes(Usage::now("engine_10k", Instant::now()).peak_memory_bytes);
         let rate = jobs as f64 / seconds;
-        println!("engine/{case}: {jobs} jobs, {slots} at once: {seconds:.2} s, {rate:.0} jobs/s, peak memory {memory}");
+        println!(
+            "engine/{case}: {jobs} jobs, {slots} at once: {seconds:.2} s, {rate:.0} jobs/s, peak memory {memory}"
+        );
     }
     Ok(())
 }

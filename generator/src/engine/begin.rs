@@ -75,7 +75,9 @@ pub fn resume(
     let measured = measure_sources(&graph);
     let present: Vec<Option<SourceFact>> = measured.iter().map(|fact| fact.as_ref().ok().cloned()).collect();
     let mut store = Store::new(&graph, &dir);
-    let assessment = assess(&graph, &history, &present, |files| compare(&graph, &mut store, files));
+    let assessment = assess(&graph, &history, &present, |files| {
+        compare(&graph, &mut store, files)
+    });
     let Assessment { to_do, again, facts } = &assessment;
     check_programs(&graph, to_do, options)?;
     require_sources(&graph, &measured, to_do, observer)?;
@@ -142,13 +144,19 @@ fn make_folders(dir: &RunDir) -> Result<(), EngineError> {
 /// Removes what attempts left that nobody will look at any more.
 fn clear(folder: &Path) -> Result<(), EngineError> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(EngineError::io("empty the folder", folder)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(EngineError::io("empty the folder", folder)(error))
+        }
         _ => Ok(()),
     }
 }
 
 /// Refuses jobs that never fit the machine; says which get fewer cores than they ask for.
-fn check_requests(graph: &Graph<'_>, options: &Options, observer: &mut dyn Observer) -> Result<(), EngineError> {
+fn check_requests(
+    graph: &Graph<'_>,
+    options: &Options,
+    observer: &mut dyn Observer,
+) -> Result<(), EngineError> {
     for job in &graph.dag.jobs {
         fits(&job.request, &options.machine).map_err(|too_large| match too_large {
             TooLarge::Memory { asked } => EngineError::Memory {
@@ -248,7 +256,10 @@ fn require_sources(
             }
             None => observer.message(&Message {
                 weight: Weight::Warning,
-                text: format!("`{}` is gone; the jobs that read it are done and are kept", source.path),
+                text: format!(
+                    "`{}` is gone; the jobs that read it are done and are kept",
+                    source.path
+                ),
             }),
         }
     }
@@ -267,7 +278,12 @@ fn record_sources(
     journal: &mut Journal,
 ) -> Result<(), EngineError> {
     for (source, fact) in graph.sources.iter().zip(sources) {
-        let Some(SourceFact { size, digest, file: _ }) = fact else {
+        let Some(SourceFact {
+            size,
+            digest,
+            file: _,
+        }) = fact
+        else {
             continue;
         };
         let known = history.and_then(|history| history.sources.get(source.path)?.last());
@@ -294,8 +310,16 @@ fn check_same(
     let run = &history.run;
     let pairs = [
         ("name", run.name.clone(), graph.dag.name.clone()),
-        ("specification's digest", run.digest.clone(), options.origin.digest.clone()),
-        ("number of jobs", run.jobs.to_string(), graph.jobs.len().to_string()),
+        (
+            "specification's digest",
+            run.digest.clone(),
+            options.origin.digest.clone(),
+        ),
+        (
+            "number of jobs",
+            run.jobs.to_string(),
+            graph.jobs.len().to_string(),
+        ),
     ];
     match pairs.into_iter().find(|(_, recorded, given)| recorded != given) {
         Some((what, recorded, given)) => Err(EngineError::OtherRun {
@@ -309,11 +333,7 @@ fn check_same(
 }
 
 /// Compares files with what they must contain, on all cores, and remembers those that do.
-fn compare(
-    graph: &Graph<'_>,
-    store: &mut Store,
-    files: &[(FileIndex, Fact)],
-) -> Vec<bool> {
+fn compare(graph: &Graph<'_>, store: &mut Store, files: &[(FileIndex, Fact)]) -> Vec<bool> {
     let seen = in_parallel(files, |(file, fact)| {
         let path = store.path(graph, *file);
         let metadata = fs::metadata(&path).ok()?;
@@ -327,4 +347,3 @@ fn compare(
     }
     seen.iter().map(Option::is_some).collect()
 }
-

@@ -162,7 +162,9 @@ fn folder_fact(root: &Path) -> io::Result<SourceFact> {
 
 /// Applies `f` to each item on all cores; results in the order of the items.
 pub(super) fn in_parallel<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    let threads = thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(items.len());
     if threads < 2 {
         return items.iter().map(f).collect();
     }
@@ -230,6 +232,9 @@ mod tests {
     #[test]
     fn results_of_threads_keep_the_order_of_the_items() {
         let items: Vec<u32> = (0..1000).collect();
-        assert_eq!(in_parallel(&items, |item| item * 2), items.iter().map(|item| item * 2).collect::<Vec<_>>());
+        assert_eq!(
+            in_parallel(&items, |item| item * 2),
+            items.iter().map(|item| item * 2).collect::<Vec<_>>()
+        );
     }
 }

@@ -38,7 +38,9 @@ pub enum EngineError {
     #[error("these files and folders are read by jobs and are not there:\n  {}", .0.join("\n  "))]
     SourcesMissing(Vec<String>),
     /// A job asks for more memory than there is.
-    #[error("job `{job}` asks for {asked} of memory and this machine has {has}: lower its `memory`, or use a larger machine")]
+    #[error(
+        "job `{job}` asks for {asked} of memory and this machine has {has}: lower its `memory`, or use a larger machine"
+    )]
     Memory {
         /// The first such job.
         job: String,
@@ -48,7 +50,9 @@ pub enum EngineError {
         has: Bytes,
     },
     /// A job asks for more GPUs than there are.
-    #[error("job `{job}` asks for {asked} GPUs and this machine has {has}: lower its `gpus`, or use a machine with more")]
+    #[error(
+        "job `{job}` asks for {asked} GPUs and this machine has {has}: lower its `gpus`, or use a machine with more"
+    )]
     Gpus {
         /// The first such job.
         job: String,
@@ -72,10 +76,6 @@ pub enum EngineError {
 impl EngineError {
     pub(super) fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_owned();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::Io { action, path, source }
     }
 }

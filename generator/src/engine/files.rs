@@ -107,7 +107,11 @@ impl Store {
     }
 
     /// Puts every file no job writes in its place: links to sources, content the plan knows.
-    pub(super) fn place_given(&mut self, graph: &Graph<'_>, sources: &[Option<SourceFact>]) -> Result<(), EngineError> {
+    pub(super) fn place_given(
+        &mut self,
+        graph: &Graph<'_>,
+        sources: &[Option<SourceFact>],
+    ) -> Result<(), EngineError> {
         for file in 0..graph.files.len() as FileIndex {
             match graph.file(file).from {
                 From::Job(_) => {}
@@ -115,7 +119,9 @@ impl Store {
                     let path = self.make_room(graph, file)?;
                     let target = graph.sources[source as usize].path;
                     symlink(target, &path).map_err(EngineError::io("link to a source at", &path))?;
-                    if let Some((fact, identity)) = sources[source as usize].as_ref().and_then(|source| source.file) {
+                    if let Some((fact, identity)) =
+                        sources[source as usize].as_ref().and_then(|source| source.file)
+                    {
                         self.learn(file, fact, Some(identity));
                     }
                 }

@@ -178,7 +178,10 @@ impl Turn<'_> {
             Err(error) => {
                 self.observer.message(&Message {
                     weight: Weight::Warning,
-                    text: format!("the failure file of job `{}` is of no use: {error}", self.graph.job(job).id),
+                    text: format!(
+                        "the failure file of job `{}` is of no use: {error}",
+                        self.graph.job(job).id
+                    ),
                 });
                 None
             }

@@ -195,7 +195,10 @@ impl<'d> Builder<'d> {
         for (index, job) in dag.jobs.iter().enumerate() {
             for name in BTreeSet::from_iter(&job.inputs) {
                 let Some(&file) = self.by_name.get(name) else {
-                    let problem = format!("`{}` reads `{name}`, which no job writes and nothing provides", job.id);
+                    let problem = format!(
+                        "`{}` reads `{name}`, which no job writes and nothing provides",
+                        job.id
+                    );
                     self.problems.push(problem);
                     continue;
                 };
@@ -227,7 +230,8 @@ impl<'d> Builder<'d> {
         for file in &self.files {
             let name = file.name.as_str();
             for (at, _) in name.match_indices('/') {
-                if let Some(folder) = Lfn::new(&name[..at]).filter(|folder| self.by_name.contains_key(folder)) {
+                if let Some(folder) = Lfn::new(&name[..at]).filter(|folder| self.by_name.contains_key(folder))
+                {
                     let problem = format!("`{folder}` is a file and the folder of `{name}` as well");
                     self.problems.push(problem);
                 }
@@ -261,7 +265,9 @@ impl<'d> Builder<'d> {
         if order.len() < count {
             let placed: HashSet<JobIndex> = order.iter().copied().collect();
             let stuck = (0..count as JobIndex).filter(|job| !placed.contains(job));
-            let names: Vec<String> = stuck.map(|job| format!("`{}`", dag.jobs[job as usize].id)).collect();
+            let names: Vec<String> = stuck
+                .map(|job| format!("`{}`", dag.jobs[job as usize].id))
+                .collect();
             let problem = format!("these jobs wait for each other: {}", shortened(&names));
             self.problems.push(problem);
         }

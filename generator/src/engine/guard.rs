@@ -78,7 +78,13 @@ fn watch(pipe: libc::c_int) -> ! {
         }
         // Keep nothing of the engine's open: neither the lock on the record nor the writing end of the pipe.
         libc::dup2(pipe, 0);
-        if libc::syscall(libc::SYS_close_range, 1 as libc::c_uint, libc::c_uint::MAX, 0 as libc::c_uint) == -1 {
+        if libc::syscall(
+            libc::SYS_close_range,
+            1 as libc::c_uint,
+            libc::c_uint::MAX,
+            0 as libc::c_uint,
+        ) == -1
+        {
             for fd in 1..65_536 {
                 libc::close(fd);
             }

@@ -96,8 +96,14 @@ pub(super) fn command(job: &DagJob, attempt: u32, around: &Surroundings<'_>) -> 
     let program = program(job, options).map_err(|problem| EngineError::Programs(vec![problem]))?;
     let mut command = Command::new(program);
     command.args(&job.argv).current_dir(place).env_clear();
-    command.envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-    command.env("HOME", place).env("TMPDIR", place).env("LANG", "C.UTF-8");
+    command.envs(
+        KEPT.iter()
+            .filter_map(|name| Some((name, std::env::var_os(name)?))),
+    );
+    command
+        .env("HOME", place)
+        .env("TMPDIR", place)
+        .env("LANG", "C.UTF-8");
     let threads = grant.cpus.to_string();
     command
         .env("OMP_NUM_THREADS", &threads)
@@ -136,7 +142,9 @@ fn outputs(job: &DagJob, attempt: u32, place: &Path, dir: &RunDir) -> Result<(St
 }
 
 fn open(path: &Path) -> Result<Stdio, EngineError> {
-    File::open(path).map(Stdio::from).map_err(EngineError::io("open", path))
+    File::open(path)
+        .map(Stdio::from)
+        .map_err(EngineError::io("open", path))
 }
 
 fn create(path: &Path) -> Result<File, EngineError> {

@@ -18,6 +18,11 @@ pub trait Observer {
         let _ = totals;
     }
 
+    /// A job that was done before this start is kept; `job.attempt` is the one that did it.
+    fn job_kept(&mut self, job: &JobView<'_>) {
+        let _ = job;
+    }
+
     /// A job's process started.
     fn job_started(&mut self, job: &JobView<'_>) {
         let _ = job;

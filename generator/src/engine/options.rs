@@ -48,7 +48,8 @@ pub struct Machine {
 impl Machine {
     /// This machine: the cores and memory this process may use, the GPUs it may see; `slots` jobs at once.
     pub fn here(slots: NonZeroU32) -> Self {
-        let cores = thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX));
+        let cores =
+            thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX));
         Self {
             slots,
             cpus: NonZeroU32::new(cores).unwrap_or(NonZeroU32::MIN),
@@ -65,7 +66,10 @@ fn memory_here() -> Bytes {
         let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
         Some(kibibytes << 10)
     });
-    let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let limits = [
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ];
     let limit = limits
         .iter()
         .find_map(|file| fs::read_to_string(file).ok()?.trim().parse::<u64>().ok());
@@ -82,7 +86,15 @@ fn gpus_here() -> Vec<String> {
     let mut numbers: Vec<u32> = fs::read_dir("/dev")
         .into_iter()
         .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_prefix("nvidia")?.parse().ok())
+        .filter_map(|entry| {
+            entry
+                .ok()?
+                .file_name()
+                .to_str()?
+                .strip_prefix("nvidia")?
+                .parse()
+                .ok()
+        })
         .collect();
     numbers.sort_unstable();
     numbers.iter().map(u32::to_string).collect()

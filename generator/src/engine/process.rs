@@ -4,8 +4,7 @@
 //! resources a child used (`wait4`), signals to its whole group, waiting for several at once (`pidfd_open`, `poll`).
 
 use std::{
-    io,
-    mem,
+    io, mem,
     os::{
         fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
         unix::process::{CommandExt, ExitStatusExt},

@@ -101,7 +101,7 @@ impl Progress {
         });
     }
 
-    /// A job of `kind` was given up after `wall`; without a process it is given up after no time.
+    /// A job of `kind` was given up after `wall`, which is zero for one that never started.
     pub fn given_up(&mut self, kind: &str, wall: Duration) {
         self.retried(kind, wall);
         self.change(kind, |kind| kind.given_up += 1);
@@ -166,6 +166,112 @@ impl Kind {
             running: self.running,
             given_up: self.given_up,
             average: self.average(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::units::{Bytes, Seconds};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        check::Request,
+        plan::{DagJob, Label, Program},
+    };
+
+    fn progress(kinds: &[(&str, usize)]) -> Progress {
+        let jobs = kinds.iter().flat_map(|(kind, count)| {
+            (0..*count).map(move |place| DagJob {
+                id: format!("{kind}{place}").into(),
+                label: Label {
+                    kind: (*kind).into(),
+                    dataset: None,
+                    round: None,
+                    client: None,
+                },
+                program: Program::Path("/bin/true".to_owned()),
+                argv: Vec::new(),
+                env: BTreeMap::new(),
+                inputs: Vec::new(),
+                outputs: Vec::new(),
+                stdout: None,
+                stderr: None,
+                stdin: None,
+                request: Request {
+                    cpus: 1,
+                    memory: Bytes(0),
+                    gpus: 0,
+                    walltime: Seconds(1),
+                },
+                retries: 0,
+                after: Vec::new(),
+                in_place: Vec::new(),
+            })
+        });
+        Progress::new(&Dag {
+            name: "e".to_owned(),
+            jobs: jobs.collect(),
+            external: BTreeMap::new(),
+        })
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn time_left_is_the_work_ahead_at_the_pace_so_far() {
+        let mut progress = progress(&[("train", 10), ("evaluate", 4)]);
+        assert_eq!(
+            progress.snapshot(SECOND).left,
+            None,
+            "nothing is known before a job is done"
+        );
+        for _ in 0..4 {
+            progress.started("train");
+            progress.done("train", 10 * SECOND);
+        }
+        for _ in 0..2 {
+            progress.started("evaluate");
+            progress.done("evaluate", 5 * SECOND);
+        }
+        // 50 s of work in 25 s: two at once. Ahead are 6 × 10 s and 2 × 5 s.
+        assert_eq!(progress.snapshot(25 * SECOND).left, Some(35 * SECOND));
+    }
+
+    #[test]
+    fn a_kind_that_none_is_done_of_is_taken_to_be_like_the_others() {
+        let mut progress = progress(&[("a", 1), ("b", 3)]);
+        progress.started("a");
+        progress.done("a", 4 * SECOND);
+        assert_eq!(progress.snapshot(4 * SECOND).left, Some(12 * SECOND));
+    }
+
+    #[test]
+    fn kept_jobs_are_done_and_say_nothing_about_time() {
+        let mut progress = progress(&[("a", 2)]);
+        progress.kept("a");
+        let snapshot = progress.snapshot(SECOND);
+        assert_eq!((snapshot.done, snapshot.left), (1, None));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_left_once_every_job_is_done_or_given_up(ends in prop::collection::vec((any::<bool>(), 1u64..100), 1..20)) {
+            let mut progress = progress(&[("a", ends.len() + 1)]);
+            progress.started("a");
+            progress.done("a", SECOND);
+            for (done, wall) in ends {
+                progress.started("a");
+                if done {
+                    progress.done("a", Duration::from_secs(wall));
+                } else {
+                    progress.given_up("a", Duration::from_secs(wall));
+                }
+            }
+            let snapshot = progress.snapshot(10 * SECOND);
+            prop_assert_eq!(snapshot.left, Some(Duration::ZERO));
+            prop_assert_eq!(snapshot.done + snapshot.given_up, snapshot.total);
         }
     }
 }

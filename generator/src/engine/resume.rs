@@ -41,13 +41,16 @@ pub(super) fn assess(
                 && same_inputs(graph, history, job, done, |file| facts[file as usize])
         })
     };
-    let mut to_do: Vec<bool> = (0..graph.jobs.len() as JobIndex).map(|job| !complete(job)).collect();
+    let mut to_do: Vec<bool> = (0..graph.jobs.len() as JobIndex)
+        .map(|job| !complete(job))
+        .collect();
     let mut compared = vec![false; graph.files.len()];
     loop {
         let mut needed = Vec::new();
         for (file, entry) in graph.files.iter().enumerate() {
             let From::Job(writer) = entry.from else { continue };
-            let wanted = entry.readers.is_empty() || entry.readers.iter().any(|&reader| to_do[reader as usize]);
+            let wanted =
+                entry.readers.is_empty() || entry.readers.iter().any(|&reader| to_do[reader as usize]);
             if let Some(fact) = facts[file].filter(|_| wanted && !compared[file] && !to_do[writer as usize]) {
                 compared[file] = true;
                 needed.push((file as FileIndex, fact));
@@ -76,7 +79,11 @@ pub(super) fn assess(
 }
 
 /// What the record says about a job.
-pub(super) fn history_of<'h>(graph: &Graph<'_>, history: &'h History, job: JobIndex) -> Option<&'h JobHistory> {
+pub(super) fn history_of<'h>(
+    graph: &Graph<'_>,
+    history: &'h History,
+    job: JobIndex,
+) -> Option<&'h JobHistory> {
     history.jobs.get(&*graph.job(job).id)
 }
 
@@ -121,7 +128,11 @@ pub(super) fn same_inputs(
         let (From::Job(writer), Some(now)) = (graph.file(file).from, now(file)) else {
             return true;
         };
-        let place = graph.node(writer).outputs.iter().position(|&output| output == file);
+        let place = graph
+            .node(writer)
+            .outputs
+            .iter()
+            .position(|&output| output == file);
         let then = history_of(graph, history, writer)
             .and_then(|writer| writer.done_before(done.position))
             .and_then(|attempt| output_fact(graph, attempt, place?, file));

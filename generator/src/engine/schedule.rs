@@ -76,7 +76,9 @@ impl Scheduler {
             need.cpus <= self.cpus && need.memory <= self.memory && need.gpus as usize <= self.gpus.len()
         };
         let heads = self.queues.iter().filter(|(need, _)| fits(need));
-        let (_, need) = heads.filter_map(|(need, queue)| Some((*queue.peek()?, *need))).max()?;
+        let (_, need) = heads
+            .filter_map(|(need, queue)| Some((*queue.peek()?, *need)))
+            .max()?;
         let queue = self.queues.get_mut(&need)?;
         let (_, Reverse(job)) = queue.pop()?;
         if queue.is_empty() {
@@ -102,11 +104,6 @@ impl Scheduler {
         self.memory += grant.memory;
         self.gpus.extend(grant.gpus);
         self.gpus.sort_unstable_by_key(|&gpu| Reverse(gpu));
-    }
-
-    /// Whether no job is ready.
-    pub(super) fn is_empty(&self) -> bool {
-        self.queues.is_empty()
     }
 }
 
@@ -166,7 +163,9 @@ mod tests {
         for (job, height) in [(0, 1), (1, 3), (2, 3), (3, 2)] {
             scheduler.add(job, height, &request(1, 1, 0));
         }
-        let order: Vec<u32> = std::iter::from_fn(|| scheduler.take()).map(|(job, _)| job).collect();
+        let order: Vec<u32> = std::iter::from_fn(|| scheduler.take())
+            .map(|(job, _)| job)
+            .collect();
         assert_eq!(order, [1, 2, 3, 0]);
     }
 
@@ -178,7 +177,10 @@ mod tests {
         scheduler.add(2, 7, &request(64, 1, 0));
         let (first, grant) = scheduler.take().unwrap();
         assert_eq!((first, &grant.gpus), (0, &vec![0]));
-        assert!(scheduler.take().is_none(), "memory is taken, and all four cores are never free");
+        assert!(
+            scheduler.take().is_none(),
+            "memory is taken, and all four cores are never free"
+        );
         scheduler.release(grant);
         assert_eq!(scheduler.take().unwrap().0, 1);
     }
@@ -211,7 +213,7 @@ mod tests {
                 let middle = running.len() / 2;
                 scheduler.release(running.swap_remove(middle));
             }
-            prop_assert!(scheduler.is_empty());
+            prop_assert!(scheduler.take().is_none());
         }
     }
 }

@@ -181,7 +181,7 @@ impl<'a> Turn<'a> {
     /// Runs until nothing is left to do.
     pub(super) fn run(mut self) -> Result<RunOutcome, EngineError> {
         for &job in &self.graph.order {
-            if self.jobs[job as usize].waits == 0 && self.graph.node(job).after.is_empty() {
+            if self.graph.node(job).after.is_empty() {
                 self.ready(job);
             }
         }
@@ -221,6 +221,11 @@ impl<'a> Turn<'a> {
         let mut list = vec![job];
         while let Some(job) = list.pop() {
             if self.jobs[job as usize].kept && self.is_unchanged(job) {
+                self.observer.job_kept(&JobView {
+                    id: &self.graph.job(job).id,
+                    label: &self.graph.job(job).label,
+                    attempt: self.jobs[job as usize].attempts,
+                });
                 list.extend(self.settle(job));
             } else {
                 let height = self.graph.node(job).height;
@@ -343,7 +348,10 @@ impl<'a> Turn<'a> {
         let (writer, way_out) = match self.graph.file(file).from {
             From::Job(writer) => {
                 let writer = &self.graph.job(writer).id;
-                (format!("job `{writer}` wrote"), format!("{resume} makes it anew by running `{writer}` again"))
+                (
+                    format!("job `{writer}` wrote"),
+                    format!("{resume} makes it anew by running `{writer}` again"),
+                )
             }
             From::Source(source) => {
                 let path = self.graph.sources[source as usize].path;
@@ -369,7 +377,10 @@ impl<'a> Turn<'a> {
 
     /// Sleeps until something happens or is due, then acts on all of it.
     fn wait(&mut self) -> Result<(), EngineError> {
-        let mut fds = vec![self.options.interrupt.as_fd().as_raw_fd(), self.reading.woken.as_raw_fd()];
+        let mut fds = vec![
+            self.options.interrupt.as_fd().as_raw_fd(),
+            self.reading.woken.as_raw_fd(),
+        ];
         let mut waiting = Vec::new();
         for running in &self.running {
             if let Phase::Process { child, .. } = &running.phase {
@@ -378,7 +389,8 @@ impl<'a> Turn<'a> {
             }
         }
         let mut ready = Vec::new();
-        poll(&fds, self.time_to_next(), &mut ready).map_err(EngineError::io("wait for jobs in", self.dir.root()))?;
+        poll(&fds, self.time_to_next(), &mut ready)
+            .map_err(EngineError::io("wait for jobs in", self.dir.root()))?;
         if ready[0] {
             self.options.interrupt.rest();
         }

@@ -1,8 +1,11 @@
 //! What is recorded, as versioned JSON lines.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    fmt,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
-use contract::{job::Failure, units::Bytes};
+use contract::{exit::JobExit, job::Failure, units::Bytes};
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since the Unix epoch, UTC.
@@ -150,6 +153,30 @@ pub enum Outcome {
     NotStarted(String),
     /// Ended by us because the run was interrupted.
     Interrupted,
+}
+
+impl fmt::Display for Outcome {
+    /// As the end of a sentence that begins with the job: `train-c2-r1 ended with exit code 20 (out_of_memory)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("is done"),
+            Self::Exit(code) => match JobExit::from_code(*code) {
+                Some(exit) => write!(f, "ended with exit code {code} ({})", exit.as_str()),
+                None => write!(f, "ended with exit code {code}"),
+            },
+            Self::Signal(signal) => write!(f, "was ended by signal {signal}"),
+            Self::Walltime => f.write_str("was ended after its walltime"),
+            Self::OutputMissing(names) => {
+                write!(
+                    f,
+                    "ended well without its declared output `{}`",
+                    names.join("`, `")
+                )
+            }
+            Self::NotStarted(reason) => write!(f, "was not started: {reason}"),
+            Self::Interrupted => f.write_str("was ended because the run was interrupted"),
+        }
+    }
 }
 
 /// How a run ended.

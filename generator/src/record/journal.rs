@@ -40,9 +40,7 @@ impl Journal {
             .map_err(|source| io_error("look at", path, source))?
             .len();
         if length > 0 {
-            return Err(RecordError::Exists {
-                folder: folder(path),
-            });
+            return Err(RecordError::Exists { folder: folder(path) });
         }
         let mut journal = Self {
             file,
@@ -115,13 +113,19 @@ impl Journal {
     }
 }
 
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // The lock belongs to the open file, which a process just being forked may hold for a moment longer: give it back
+        // rather than leave it to the closing. If that fails, the closing does it.
+        let _ = self.file.unlock();
+    }
+}
+
 /// Takes the lock that keeps two processes from working on one run; it goes with the process.
 fn lock(file: &File, path: &Path) -> Result<(), RecordError> {
     match file.try_lock() {
         Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err(RecordError::InUse {
-            folder: folder(path),
-        }),
+        Err(TryLockError::WouldBlock) => Err(RecordError::InUse { folder: folder(path) }),
         Err(TryLockError::Error(source)) => Err(io_error("lock", path, source)),
     }
 }
@@ -184,10 +188,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("record.jsonl");
         let journal = Journal::create(&path, &started()).unwrap();
-        assert!(matches!(Journal::create(&path, &started()), Err(RecordError::InUse { .. })));
+        assert!(matches!(
+            Journal::create(&path, &started()),
+            Err(RecordError::InUse { .. })
+        ));
         assert!(matches!(Journal::reopen(&path), Err(RecordError::InUse { .. })));
         drop(journal);
-        assert!(matches!(Journal::create(&path, &started()), Err(RecordError::Exists { .. })));
+        assert!(matches!(
+            Journal::create(&path, &started()),
+            Err(RecordError::Exists { .. })
+        ));
         assert!(Journal::reopen(&path).is_ok());
     }
 

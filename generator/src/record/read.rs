@@ -287,7 +287,10 @@ mod tests {
         let mut bytes = text(&[started()]);
         bytes.extend_from_slice(b"{\"event\":\"job_sta\n");
         bytes.extend(text(&[ended()]));
-        assert!(matches!(parse(&bytes).0, Err(RecordError::Line { number: 2, .. })));
+        assert!(matches!(
+            parse(&bytes).0,
+            Err(RecordError::Line { number: 2, .. })
+        ));
     }
 
     #[test]

@@ -106,7 +106,10 @@ mod tests {
         let names = ["train-1", "a/b", "a_b", "..", ".hidden", "", "é", long.as_str()];
         let mut folders: Vec<String> = names.iter().map(|name| folder_name(name).into_owned()).collect();
         for folder in &folders {
-            assert!(!folder.contains('/') && !folder.starts_with('.') && folder.len() < 220, "{folder}");
+            assert!(
+                !folder.contains('/') && !folder.starts_with('.') && folder.len() < 220,
+                "{folder}"
+            );
         }
         assert_eq!(folders[0], "train-1");
         folders.sort();
