@@ -1,6 +1,8 @@
 //! Checked specifications made by hand, for tests and benches of everything right of `check`.
 
 #![allow(dead_code)] // every test that includes this file uses a part of it
+#![allow(clippy::unwrap_used)] // made for tests
+#![allow(missing_docs)] // fields are named as in the specification
 
 use std::collections::BTreeSet;
 

@@ -58,6 +58,9 @@ pub fn transformations(out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
+/// HTCondor moves files itself, so the compute site needs no directory of its own.
+const CONDOR_IO: &str = "condorio";
+
 /// Jobs put on hold are removed, and so fail with their real message, after this many seconds.
 const HOLD_SECONDS: u32 = 60;
 
@@ -67,8 +70,10 @@ pub fn sites(settings: &PegasusSettings, out: &mut impl Write) -> io::Result<()>
     directories(out, &[("sharedScratch", "scratch"), ("localStorage", "outputs")])?;
     if settings.compute_site != LOCAL {
         writeln!(out, "- name: {}", Text(&settings.compute_site))?;
-        if settings.data_configuration != "condorio" {
+        if settings.data_configuration != CONDOR_IO {
             directories(out, &[("sharedScratch", "scratch")])?;
+        } else {
+            writeln!(out, "  directories: []")?;
         }
     }
     write!(

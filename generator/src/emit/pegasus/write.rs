@@ -148,7 +148,8 @@ fn readme(plan: &Plan, units: &Units, out: &mut impl Write) -> io::Result<()> {
         out,
         r#"# {experiment}
 
-A Pegasus 5 workflow of {jobs} jobs in {workflows} written by fedwing from the specification
+A Pegasus 5 workflow of {jobs} jobs in {workflows}.
+Written by fedwing from the specification with the digest
 `{digest}`.
 {synthetic}
     ./plan.sh --submit
@@ -173,8 +174,8 @@ sub-workflow that declares them is done. Held jobs fail after a minute, with the
         experiment = plan.experiment,
         jobs = plan.jobs.len(),
         workflows = match rounds {
-            0 => "one workflow,".to_owned(),
-            rounds => format!("a main workflow and {rounds} sub-workflows, one per dataset and round,"),
+            0 => "one workflow".to_owned(),
+            rounds => format!("a main workflow and {rounds} sub-workflows, one per dataset and round"),
         },
         digest = plan.spec_digest,
     )
