@@ -8,7 +8,7 @@ use std::fs;
 use contract::units::Bytes;
 use fedwing::{
     record::{Event, Outcome, RunOutcome, Stamp},
-    report::{Report, ReportError, RunState, from_events, html, json, markdown},
+    report::{Report, ReportError, RunState, build, from_events, html, json, markdown},
 };
 use fixture::{Run, two_datasets};
 use insta::assert_snapshot;
@@ -22,7 +22,7 @@ fn with_snapshots(check: impl FnOnce()) {
 }
 
 fn report_of(run: &Run) -> Report {
-    from_events(&run.dir, &run.events).unwrap()
+    from_events(&run.dir, run.events.clone()).expect("the fixture is a whole run")
 }
 
 #[test]
@@ -32,6 +32,19 @@ fn a_finished_run_is_told_as_json_and_markdown() {
         assert_snapshot!("finished.json", json(&report));
         assert_snapshot!("finished.md", markdown(&report));
     });
+}
+
+#[test]
+fn a_report_is_built_from_the_record_in_the_folder() {
+    let run = two_datasets();
+    let lines = run
+        .events
+        .iter()
+        .map(|event| serde_json::to_string(event).unwrap() + "\n");
+    fs::write(run.dir.record(), lines.collect::<String>()).unwrap();
+    assert_eq!(build(&run.dir).unwrap(), report_of(&run));
+    fs::remove_file(run.dir.record()).unwrap();
+    assert!(matches!(build(&run.dir), Err(ReportError::Record(_))));
 }
 
 #[test]
@@ -196,7 +209,10 @@ fn a_job_that_failed_once_and_then_passed_is_a_retry_and_no_failure() {
         .iter()
         .filter(|a| a.job == "train-nih-r2-c1")
         .collect();
-    assert_eq!(attempts.len(), 2);
+    assert_eq!(
+        attempts.iter().map(|attempt| attempt.attempt).collect::<Vec<_>>(),
+        [1, 2]
+    );
     assert_eq!(
         attempts[0].detail.as_deref(),
         Some("exit code 20 (out_of_memory)")
@@ -241,7 +257,7 @@ fn files_that_are_not_what_the_record_says_are_refused_by_name() {
     let run = fixture::real_dataset();
     let path = run.dir.files().join(file);
     fs::write(&path, fs::read_to_string(&path).unwrap().replace("0.", "0.9")).unwrap();
-    let error = from_events(&run.dir, &run.events).unwrap_err();
+    let error = from_events(&run.dir, run.events.clone()).unwrap_err();
     assert!(
         matches!(&error, ReportError::Changed { file: name, .. } if name == file),
         "{error}"
@@ -249,14 +265,14 @@ fn files_that_are_not_what_the_record_says_are_refused_by_name() {
     assert!(error.to_string().contains(file));
 
     fs::remove_file(&path).unwrap();
-    let error = from_events(&run.dir, &run.events).unwrap_err();
+    let error = from_events(&run.dir, run.events.clone()).unwrap_err();
     assert!(
         matches!(&error, ReportError::Read { file: name, .. } if name == file),
         "{error}"
     );
 
     fs::File::create(&path).unwrap().set_len((16 << 20) + 1).unwrap();
-    let error = from_events(&run.dir, &run.events).unwrap_err();
+    let error = from_events(&run.dir, run.events.clone()).unwrap_err();
     assert!(
         matches!(&error, ReportError::TooLarge { file: name, .. } if name == file),
         "{error}"
@@ -273,7 +289,7 @@ fn a_file_of_a_newer_format_or_of_no_format_is_refused_by_name() {
         "new.json",
         b"{\"fedwing_metrics\": 2, \"more\": []}",
     );
-    let error = from_events(&run.dir, &run.events).unwrap_err();
+    let error = from_events(&run.dir, run.events.clone()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "`new.json` has format version 2; this fedwing reads version 1"
@@ -281,7 +297,7 @@ fn a_file_of_a_newer_format_or_of_no_format_is_refused_by_name() {
 
     let mut run = fixture::real_dataset();
     run.write("evaluate-nih-r4", "evaluate", Some("nih"), "none.json", b"{}");
-    let error = from_events(&run.dir, &run.events).unwrap_err();
+    let error = from_events(&run.dir, run.events.clone()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "`none.json` has neither `fedwing_metrics` nor `fedwing_stats`"
@@ -304,10 +320,9 @@ fn a_record_that_points_outside_the_run_is_refused() {
         name: "../x.json".into(),
         ..fact
     };
-    run.end("evaluate-nih-r4", 1, Outcome::Done, vec![]);
     run.start("evaluate-nih-r4", "evaluate", Some("nih"));
-    run.end("evaluate-nih-r4", 1, Outcome::Done, vec![outside]);
-    let error = from_events(&run.dir, &run.events).unwrap_err();
+    run.end("evaluate-nih-r4", Outcome::Done, vec![outside]);
+    let error = from_events(&run.dir, run.events.clone()).unwrap_err();
     assert!(matches!(error, ReportError::BadName { .. }), "{error}");
 }
 
@@ -315,7 +330,7 @@ fn a_record_that_points_outside_the_run_is_refused() {
 fn a_changed_specification_is_refused_and_a_missing_one_is_said() {
     let run = fixture::real_dataset();
     fs::write(run.dir.spec(), "name: other\n").unwrap();
-    let error = from_events(&run.dir, &run.events).unwrap_err();
+    let error = from_events(&run.dir, run.events.clone()).unwrap_err();
     assert!(
         matches!(&error, ReportError::Changed { file, .. } if file == "spec.yml"),
         "{error}"
@@ -330,10 +345,10 @@ fn a_changed_specification_is_refused_and_a_missing_one_is_said() {
 fn a_record_without_a_start_is_refused() {
     let run = fixture::real_dataset();
     assert!(matches!(
-        from_events(&run.dir, &run.events[1..]),
+        from_events(&run.dir, run.events[1..].to_vec()),
         Err(ReportError::NoStart)
     ));
-    assert!(matches!(from_events(&run.dir, &[]), Err(ReportError::NoStart)));
+    assert!(matches!(from_events(&run.dir, vec![]), Err(ReportError::NoStart)));
 }
 
 #[test]
@@ -370,7 +385,7 @@ fn thousands_of_jobs_keep_the_page_small() {
         let job = format!("train-nih-r{}-c{}", i / 10, i % 10);
         run.start(&job, "train", Some("nih"));
         run.now += 40;
-        run.end(&job, 1, Outcome::Done, vec![]);
+        run.end(&job, Outcome::Done, vec![]);
     }
     let report = report_of(&run);
     assert!(report.timeline.len() > 5_000);

@@ -8,9 +8,9 @@ use super::{
     datasets::datasets,
     documents::{Documents, read_limited, sha256},
     history::History,
-    model::Report,
+    model::{DatasetReport, Report},
 };
-use crate::record::{Event, RunDir};
+use crate::record::{self, Event, RecordError, RunDir};
 
 /// The largest specification shown.
 const MAX_SPEC_BYTES: u64 = 4 << 20;
@@ -18,12 +18,12 @@ const MAX_SPEC_BYTES: u64 = 4 << 20;
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
+    /// The record cannot be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// The record does not begin with the start of a run.
     #[error("the record does not begin with the start of a run")]
     NoStart,
-    /// The record holds a second start.
-    #[error("the record holds the start of a second run")]
-    StartedTwice,
     /// A file cannot be read.
     #[error("cannot read `{file}` of the run")]
     Read {
@@ -97,38 +97,48 @@ pub enum ReportError {
     },
 }
 
-/// The report of a run whose events are at hand; reads the run's files, writes nothing.
+/// The report of the run in `dir`; reads its record and files, writes nothing.
 ///
 /// Unfinished and failed runs have reports too: of the jobs that are done, with the failures stated.
 ///
 /// # Errors
-/// [`ReportError`] naming the file that is missing, too large, malformed or no longer what the record says.
-pub fn from_events(dir: &RunDir, events: &[Event]) -> Result<Report, ReportError> {
+/// [`ReportError`]: the record cannot be read, or a file (it is named) is missing, too large, malformed or no longer
+/// what the record says.
+pub fn build(dir: &RunDir) -> Result<Report, ReportError> {
+    from_events(dir, record::read(&dir.record())?)
+}
+
+/// [`build`] with the record's events at hand.
+///
+/// # Errors
+/// As [`build`]; [`ReportError::NoStart`] when the first event is not [`Event::RunStarted`].
+pub fn from_events(dir: &RunDir, events: Vec<Event>) -> Result<Report, ReportError> {
     let history = History::replay(events)?;
     let documents = Documents::read(dir, &history)?;
     let datasets = datasets(documents);
-    let spec = spec_text(dir, &history.start.digest)?;
+    let run = history.run();
+    let spec = spec_text(dir, &run.digest)?;
     let (stages, totals) = history.stages();
     Ok(Report {
         fedwing_report: Report::VERSION,
-        experiment: history.start.name.clone(),
+        experiment: run.name.clone(),
         intent: spec.as_deref().and_then(intent),
-        synthetic: history.start.synthetic || datasets.iter().any(|dataset| dataset.synthetic),
-        state: history.state,
-        fedwing: history.start.fedwing.clone(),
-        host: history.start.host.clone(),
-        started_unix_ms: history.start.at,
-        elapsed_s: history.elapsed_s,
-        slots: history.slots,
-        resumed: history.resumed,
+        synthetic: run.synthetic || datasets.iter().any(DatasetReport::rests_on_synthetic),
+        state: history.state(),
+        fedwing: run.fedwing.clone(),
+        host: run.host.clone(),
+        started_unix_ms: run.at,
+        elapsed_s: history.elapsed_s(),
+        slots: history.slots(),
+        resumed: history.resumed(),
         datasets,
         jobs: history.counts(),
-        failed_jobs: history.failed_jobs(),
+        failed_jobs: history.failed_jobs(dir),
         stages,
         totals,
-        spec_digest: history.start.digest.clone(),
+        timeline: history.timeline(),
+        spec_digest: run.digest.clone(),
         spec,
-        timeline: history.timeline,
     })
 }
 

@@ -48,12 +48,11 @@ impl Documents {
     /// Reads every document that `history` says a done job left.
     pub fn read(dir: &RunDir, history: &History) -> Result<Self, ReportError> {
         let mut documents = Self::default();
-        for job in history
-            .jobs
-            .values()
-            .filter(|job| REPORTED.contains(&job.kind.as_str()))
+        for (job, outputs) in history
+            .done()
+            .filter(|(job, _)| REPORTED.contains(&job.kind.as_str()))
         {
-            for fact in job.outputs.iter().filter(|fact| fact.name.ends_with(".json")) {
+            for fact in outputs.iter().filter(|fact| fact.name.ends_with(".json")) {
                 documents.add(dir, fact, job.dataset.as_deref())?;
             }
         }

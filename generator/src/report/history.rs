@@ -1,12 +1,11 @@
-//! Replays a run's events: what became of each job, every attempt, what each kind of job used.
+//! What the record says about a run, as a report shows it: states of jobs, every attempt, use by kind of job.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use contract::{
     args::{AggregateArgs, BaselineArgs, EvaluateArgs, InitArgs, PrepareArgs, StatsArgs, TrainArgs},
     argv::JobArgs,
     exit::JobExit,
-    job::Failure,
     units::Bytes,
 };
 
@@ -14,7 +13,9 @@ use super::{
     build::ReportError,
     model::{Attempt, AttemptOutcome, FailedJob, JobCounts, KindCounts, RunState, StageUse, Use},
 };
-use crate::record::{Event, FileFact, Outcome, RunOutcome, Stamp};
+use crate::record::{
+    self, Event, FileFact, JobHistory, LogStream, Outcome, RunDir, RunFacts, RunOutcome, Stamp,
+};
 
 /// The kinds of fedwing's own jobs, in the order of the data flow.
 pub(super) const KINDS: [&str; 7] = [
@@ -27,290 +28,198 @@ pub(super) const KINDS: [&str; 7] = [
     EvaluateArgs::NAME,
 ];
 
-/// The kind of a job whose end is recorded without a start.
+/// The kind of a job that never started.
 const UNKNOWN_KIND: &str = "unknown";
 
-/// What the record says about a run.
+/// A run as a report shows it: the record's own account, and what its resumptions mean for it.
 pub(super) struct History {
-    pub start: Start,
-    pub state: RunState,
-    pub slots: u32,
-    pub resumed: u32,
-    pub elapsed_s: f64,
-    pub jobs: BTreeMap<String, JobHistory>,
-    pub timeline: Vec<Attempt>,
-    stages: BTreeMap<String, Use>,
-    failed_by_run: Vec<String>,
+    record: record::History,
+    resumptions: Vec<Resumption>,
 }
 
-/// What the first event says.
-pub(super) struct Start {
-    pub at: Stamp,
-    pub fedwing: String,
-    pub name: String,
-    pub digest: String,
-    pub synthetic: bool,
-    pub jobs: u64,
-    pub host: String,
+/// What one continuation of the run changed.
+struct Resumption {
+    /// Position of its event in the record.
+    position: u64,
+    /// When the event before it happened: the last sign of life of what it continues.
+    before: Stamp,
+    /// Done jobs it does again.
+    redone: BTreeSet<String>,
+    /// Jobs at once from then on.
+    slots: u32,
 }
 
-/// What became of one job.
-pub(super) struct JobHistory {
-    pub kind: String,
-    pub dataset: Option<String>,
-    pub outputs: Vec<FileFact>,
-    state: JobState,
-    attempts: u32,
-    input_bytes: Bytes,
-    /// Its attempt without an end: an index into the timeline.
-    open: Option<usize>,
-}
-
-enum JobState {
-    Done,
-    Failed { ended: String, failure: Option<Failure> },
+enum JobState<'a> {
+    Done(&'a record::Attempt),
+    Failed(&'a record::Attempt, String),
     Unfinished,
 }
 
 impl History {
-    /// Replays `events`, the first of which starts the run.
-    pub fn replay(events: &[Event]) -> Result<Self, ReportError> {
-        let Some((
-            Event::RunStarted {
-                fedwing_record: _, // checked by whoever read the record
-                at,
-                fedwing,
-                name,
-                source: _, // a path of the machine it ran on
-                digest,
-                synthetic,
-                jobs,
-                slots,
-                host,
-            },
-            rest,
-        )) = events.split_first()
-        else {
-            return Err(ReportError::NoStart);
-        };
-        let start = Start {
-            at: *at,
-            fedwing: fedwing.clone(),
-            name: name.clone(),
-            digest: digest.clone(),
-            synthetic: *synthetic,
-            jobs: *jobs,
-            host: host.clone(),
-        };
-        let mut history = Self {
-            start,
-            state: RunState::Unfinished,
-            slots: *slots,
-            resumed: 0,
-            elapsed_s: 0.0,
-            jobs: BTreeMap::new(),
-            timeline: Vec::new(),
-            stages: BTreeMap::new(),
-            failed_by_run: Vec::new(),
-        };
-        for event in rest {
-            history.see(event)?;
-        }
-        history.timeline.sort_by(|a, b| a.start_s.total_cmp(&b.start_s));
-        Ok(history)
-    }
-
-    fn see(&mut self, event: &Event) -> Result<(), ReportError> {
-        match event {
-            Event::RunStarted { .. } => return Err(ReportError::StartedTwice),
-            Event::RunResumed {
-                at,
+    /// Reads the account out of `events`, the first of which starts the run.
+    pub fn replay(events: Vec<Event>) -> Result<Self, ReportError> {
+        let mut resumptions = Vec::new();
+        for (position, pair) in (1..).zip(events.windows(2)) {
+            if let Event::RunResumed {
+                at: _,
                 kept: _,
                 redone,
                 slots,
-            } => {
-                self.resume(redone);
-                self.slots = *slots;
-                self.advance(*at);
-            }
-            Event::JobStarted { at, job, .. } => {
-                let start_s = self.advance(*at);
-                self.start_job(job, start_s, event);
-            }
-            Event::JobEnded { at, .. } => {
-                let end_s = self.advance(*at);
-                self.end_job(end_s, event);
-            }
-            Event::RunEnded { at, outcome } => {
-                self.advance(*at);
-                self.state = match outcome {
-                    RunOutcome::Done => RunState::Done,
-                    RunOutcome::Failed(jobs) => {
-                        self.failed_by_run.clone_from(jobs);
-                        RunState::Failed
-                    }
-                    RunOutcome::Interrupted => RunState::Interrupted,
-                };
+            } = &pair[1]
+            {
+                let (before, redone) = (stamp(&pair[0]), redone.iter().cloned().collect());
+                resumptions.push(Resumption {
+                    position,
+                    before,
+                    redone,
+                    slots: *slots,
+                });
             }
         }
-        Ok(())
+        let record = record::History::from_events(events).ok_or(ReportError::NoStart)?;
+        Ok(Self { record, resumptions })
     }
 
-    /// Seconds from the run's start to `at`; the clock never runs backwards.
-    fn advance(&mut self, at: Stamp) -> f64 {
-        let seconds = at.0.saturating_sub(self.start.at.0) as f64 / 1000.0;
-        self.elapsed_s = self.elapsed_s.max(seconds);
-        seconds
+    /// What was started.
+    pub fn run(&self) -> &RunFacts {
+        &self.record.run
     }
 
-    /// Attempts that were running when the run died end at its last event; what is done again is not done.
-    fn resume(&mut self, redone: &[String]) {
-        self.resumed += 1;
-        self.state = RunState::Unfinished;
-        self.failed_by_run.clear();
-        for job in self.jobs.values_mut() {
-            if let Some(open) = job.open.take() {
-                self.timeline[open].end_s = Some(self.elapsed_s);
-            }
-        }
-        for name in redone {
-            if let Some(job) = self.jobs.get_mut(name) {
-                job.state = JobState::Unfinished;
-                job.outputs.clear();
-            }
+    /// How far the run came.
+    pub fn state(&self) -> RunState {
+        match self.record.outcome {
+            Some(RunOutcome::Done) => RunState::Done,
+            Some(RunOutcome::Failed(_)) => RunState::Failed,
+            Some(RunOutcome::Interrupted) => RunState::Interrupted,
+            None => RunState::Unfinished,
         }
     }
 
-    fn start_job(&mut self, name: &str, start_s: f64, event: &Event) {
-        let Event::JobStarted {
-            at: _,
-            job: _,
-            attempt,
-            kind,
-            dataset,
-            round,
-            client,
-            input_bytes,
-        } = event
-        else {
-            return;
+    /// Jobs at once, as last set.
+    pub fn slots(&self) -> u32 {
+        self.resumptions
+            .last()
+            .map_or(self.record.run.slots, |last| last.slots)
+    }
+
+    /// How often the run was continued.
+    pub fn resumed(&self) -> u32 {
+        u32::try_from(self.resumptions.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Seconds from the first to the last event.
+    pub fn elapsed_s(&self) -> f64 {
+        self.seconds(self.record.last)
+    }
+
+    /// The jobs that are done, by name, with what they left.
+    pub fn done(&self) -> impl Iterator<Item = (&JobHistory, &[FileFact])> {
+        self.record
+            .jobs
+            .iter()
+            .filter_map(|(name, job)| match self.state_of(name, job) {
+                JobState::Done(attempt) => Some((job, attempt.outputs.as_slice())),
+                JobState::Failed(..) | JobState::Unfinished => None,
+            })
+    }
+
+    /// Seconds from the run's start to `at`.
+    fn seconds(&self, at: Stamp) -> f64 {
+        at.0.saturating_sub(self.record.run.at.0) as f64 / 1000.0
+    }
+
+    fn state_of<'a>(&self, name: &str, job: &'a JobHistory) -> JobState<'a> {
+        let Some(last) = job.attempts.last() else {
+            return JobState::Unfinished;
         };
-        let job = JobHistory {
-            kind: kind.clone(),
-            dataset: dataset.clone(),
-            outputs: Vec::new(),
-            state: JobState::Unfinished,
-            attempts: self.jobs.get(name).map_or(0, |job| job.attempts) + 1,
-            input_bytes: *input_bytes,
-            open: Some(self.timeline.len()),
+        match last.outcome.as_ref().map(ending) {
+            Some((AttemptOutcome::Done, _)) if self.is_redone(name, last) => JobState::Unfinished,
+            Some((AttemptOutcome::Done, _)) => JobState::Done(last),
+            Some((AttemptOutcome::Failed, detail)) => JobState::Failed(last, detail.unwrap_or_default()),
+            Some((AttemptOutcome::Interrupted | AttemptOutcome::Unfinished, _)) | None => {
+                JobState::Unfinished
+            }
+        }
+    }
+
+    /// Whether a resumption does the job again that `attempt` did.
+    fn is_redone(&self, name: &str, attempt: &record::Attempt) -> bool {
+        let later = self
+            .resumptions
+            .iter()
+            .filter(|resumption| resumption.position > attempt.position);
+        later
+            .into_iter()
+            .any(|resumption| resumption.redone.contains(name))
+    }
+
+    /// Every attempt of every job, by start.
+    pub fn timeline(&self) -> Vec<Attempt> {
+        let jobs = self.record.jobs.iter();
+        let attempts =
+            jobs.flat_map(|(name, job)| job.attempts.iter().map(move |attempt| (name, job, attempt)));
+        let mut timeline: Vec<_> = attempts
+            .map(|(name, job, attempt)| self.attempt(name, job, attempt))
+            .collect();
+        // Stable: what starts in the same millisecond stays in the order of names.
+        timeline.sort_by(|a, b| a.start_s.total_cmp(&b.start_s));
+        timeline
+    }
+
+    fn attempt(&self, name: &str, job: &JobHistory, attempt: &record::Attempt) -> Attempt {
+        let cut_off = || {
+            let next = self
+                .resumptions
+                .iter()
+                .find(|resumption| resumption.position > attempt.position);
+            next.map(|resumption| resumption.before)
         };
-        self.jobs.insert(name.to_owned(), job);
-        self.timeline.push(Attempt {
+        let end = attempt.ended.or_else(cut_off);
+        let start = attempt.started.or(end).unwrap_or(self.record.last);
+        let (outcome, detail) = attempt
+            .outcome
+            .as_ref()
+            .map_or((AttemptOutcome::Unfinished, None), ending);
+        Attempt {
             job: name.to_owned(),
-            kind: kind.clone(),
-            dataset: dataset.clone(),
-            round: *round,
-            client: *client,
-            attempt: *attempt,
-            start_s,
-            end_s: None,
-            outcome: AttemptOutcome::Unfinished,
-            detail: None,
-        });
-    }
-
-    fn end_job(&mut self, end_s: f64, event: &Event) {
-        let Event::JobEnded {
-            at: _,
-            job: name,
-            attempt,
+            kind: kind(job).to_owned(),
+            dataset: job.dataset.clone(),
+            round: job.round,
+            client: job.client,
+            attempt: attempt.number,
+            start_s: self.seconds(start),
+            end_s: end.map(|end| self.seconds(end)),
             outcome,
-            wall_s,
-            cpu_s,
-            peak_memory,
-            outputs,
-            failure,
-        } = event
-        else {
-            return;
-        };
-        let timeline = &mut self.timeline;
-        let job = self.jobs.entry(name.clone()).or_insert_with(|| JobHistory {
-            kind: UNKNOWN_KIND.to_owned(),
-            dataset: None,
-            outputs: Vec::new(),
-            state: JobState::Unfinished,
-            attempts: 0,
-            input_bytes: Bytes(0),
-            open: None,
-        });
-        let open = job.open.take().unwrap_or_else(|| {
-            // Never started: the record has its end only.
-            job.attempts += 1;
-            job.input_bytes = Bytes(0);
-            timeline.push(Attempt {
-                job: name.clone(),
-                kind: job.kind.clone(),
-                dataset: job.dataset.clone(),
-                round: None,
-                client: None,
-                attempt: *attempt,
-                start_s: end_s,
-                end_s: None,
-                outcome: AttemptOutcome::Unfinished,
-                detail: None,
-            });
-            timeline.len() - 1
-        });
-        let entry = &mut timeline[open];
-        entry.end_s = Some(end_s);
-        let (ended, detail) = ending(outcome);
-        entry.outcome = ended;
-        entry.detail.clone_from(&detail);
-        job.outputs.clone_from(outputs);
-        job.state = match ended {
-            AttemptOutcome::Done => JobState::Done,
-            AttemptOutcome::Failed => JobState::Failed {
-                ended: detail.unwrap_or_default(),
-                failure: failure.clone(),
-            },
-            AttemptOutcome::Interrupted | AttemptOutcome::Unfinished => JobState::Unfinished,
-        };
-        let written = outputs.iter().map(|fact| fact.size.0).sum();
-        let used = self.stages.entry(job.kind.clone()).or_default();
-        add(
-            used,
-            &Use {
-                jobs: 0, // counted by name in `stages`
-                attempts: 1,
-                wall_s: *wall_s,
-                cpu_s: *cpu_s,
-                peak_memory_bytes: *peak_memory,
-                bytes_in: job.input_bytes,
-                bytes_out: Bytes(written),
-            },
-        );
+            detail,
+        }
     }
 
     /// How many jobs are in which state.
     pub fn counts(&self) -> JobCounts {
         let mut by_kind = BTreeMap::<&str, KindCounts>::new();
         let mut counts = JobCounts {
-            total: self.start.jobs,
+            total: self.record.run.jobs,
             ..JobCounts::default()
         };
-        for job in self.jobs.values() {
-            let of_kind = by_kind.entry(&job.kind).or_default();
-            let (all, of_kind) = match job.state {
-                JobState::Done => (&mut counts.done, &mut of_kind.done),
-                JobState::Failed { .. } => (&mut counts.failed, &mut of_kind.failed),
+        for (name, job) in &self.record.jobs {
+            let of_kind = by_kind.entry(kind(job)).or_default();
+            let (all, of_kind) = match self.state_of(name, job) {
+                JobState::Done(_) => (&mut counts.done, &mut of_kind.done),
+                JobState::Failed(..) => (&mut counts.failed, &mut of_kind.failed),
                 JobState::Unfinished => (&mut counts.unfinished, &mut of_kind.unfinished),
             };
             *all += 1;
             *of_kind += 1;
-            counts.retries += u64::from(job.attempts.saturating_sub(1));
+            let pairs = job.attempts.windows(2);
+            let failed = |attempt: &record::Attempt| {
+                attempt
+                    .outcome
+                    .as_ref()
+                    .is_some_and(|outcome| ending(outcome).0 == AttemptOutcome::Failed)
+            };
+            counts.retries += pairs.filter(|pair| failed(&pair[0])).count() as u64;
         }
-        counts.waiting = counts.total.saturating_sub(self.jobs.len() as u64);
+        counts.waiting = counts.total.saturating_sub(self.record.jobs.len() as u64);
         counts.by_kind = by_kind
             .into_iter()
             .map(|(kind, counts)| KindCounts {
@@ -322,38 +231,42 @@ impl History {
         counts
     }
 
-    /// Jobs whose last attempt failed, by name.
-    pub fn failed_jobs(&self) -> Vec<FailedJob> {
+    /// Jobs whose last attempt failed, and those the run itself counts as failed, by name.
+    pub fn failed_jobs(&self, dir: &RunDir) -> Vec<FailedJob> {
         let mut failed = BTreeMap::new();
-        for (name, job) in &self.jobs {
-            let JobState::Failed { ended, failure } = &job.state else {
+        for (name, job) in &self.record.jobs {
+            let JobState::Failed(attempt, ended) = self.state_of(name, job) else {
                 continue;
             };
-            let failure = failure.as_ref();
+            let failure = attempt.failure.as_ref();
+            let log = dir.log(name, attempt.number, LogStream::Err);
+            let log = log.strip_prefix(dir.root()).unwrap_or(&log);
             let failed_job = FailedJob {
                 job: name.clone(),
-                kind: job.kind.clone(),
-                attempts: job.attempts,
-                ended: ended.clone(),
+                kind: kind(job).to_owned(),
+                attempts: number_of(&job.attempts),
+                ended,
                 message: failure.map(|failure| failure.message.clone()),
                 file: failure.and_then(|failure| Some(failure.file.as_ref()?.display().to_string())),
                 help: failure.and_then(|failure| failure.help.clone()),
+                log: attempt.started.map(|_| log.display().to_string()),
             };
             failed.insert(name.clone(), failed_job);
         }
-        for name in &self.failed_by_run {
+        let Some(RunOutcome::Failed(names)) = &self.record.outcome else {
+            return failed.into_values().collect();
+        };
+        for name in names {
+            let job = self.record.jobs.get(name);
             failed.entry(name.clone()).or_insert_with(|| FailedJob {
                 job: name.clone(),
-                kind: self
-                    .jobs
-                    .get(name)
-                    .map_or(UNKNOWN_KIND, |job| &job.kind)
-                    .to_owned(),
-                attempts: self.jobs.get(name).map_or(0, |job| job.attempts),
+                kind: job.map_or(UNKNOWN_KIND, kind).to_owned(),
+                attempts: job.map_or(0, |job| number_of(&job.attempts)),
                 ended: "the run counts it as failed; no failed attempt is recorded".to_owned(),
                 message: None,
                 file: None,
                 help: None,
+                log: None,
             });
         }
         failed.into_values().collect()
@@ -361,20 +274,61 @@ impl History {
 
     /// What each kind of job used, in the order of the data flow, and all together.
     pub fn stages(&self) -> (Vec<StageUse>, Use) {
-        let mut stages = self.stages.clone();
-        for job in self.jobs.values() {
-            stages.entry(job.kind.clone()).or_default().jobs += 1;
+        let mut stages = BTreeMap::<&str, Use>::new();
+        for job in self.record.jobs.values() {
+            let used = stages.entry(kind(job)).or_default();
+            used.jobs += 1;
+            for attempt in job.attempts.iter().filter(|attempt| attempt.ended.is_some()) {
+                add(used, &use_of(attempt));
+            }
         }
         let mut totals = Use::default();
         for used in stages.values() {
             add(&mut totals, used);
         }
-        let mut stages: Vec<_> = stages
-            .into_iter()
-            .map(|(kind, used)| StageUse { kind, used })
-            .collect();
+        let stages = stages.into_iter().map(|(kind, used)| StageUse {
+            kind: kind.to_owned(),
+            used,
+        });
+        let mut stages: Vec<_> = stages.collect();
         stages.sort_by_key(|stage| place(&stage.kind));
         (stages, totals)
+    }
+}
+
+/// What one attempt used; its job is counted elsewhere.
+fn use_of(attempt: &record::Attempt) -> Use {
+    Use {
+        jobs: 0,
+        attempts: 1,
+        wall_s: attempt.wall_s,
+        cpu_s: attempt.cpu_s,
+        peak_memory_bytes: attempt.peak_memory,
+        bytes_in: attempt.input_bytes,
+        bytes_out: Bytes(attempt.outputs.iter().map(|fact| fact.size.0).sum()),
+    }
+}
+
+fn kind(job: &JobHistory) -> &str {
+    if job.kind.is_empty() {
+        UNKNOWN_KIND
+    } else {
+        &job.kind
+    }
+}
+
+fn number_of(attempts: &[record::Attempt]) -> u32 {
+    u32::try_from(attempts.len()).unwrap_or(u32::MAX)
+}
+
+fn stamp(event: &Event) -> Stamp {
+    match event {
+        Event::RunStarted { at, .. }
+        | Event::RunResumed { at, .. }
+        | Event::SourceSeen { at, .. }
+        | Event::JobStarted { at, .. }
+        | Event::JobEnded { at, .. }
+        | Event::RunEnded { at, .. } => *at,
     }
 }
 

@@ -39,6 +39,7 @@ fn draw_failure(failed: &FailedJob, section: &mut Markup) {
         message,
         file,
         help,
+        log,
     } = failed;
     section.element("article", &[("class", &"failure")], |article| {
         article.element("p", &[], |line| {
@@ -49,10 +50,11 @@ fn draw_failure(failed: &FailedJob, section: &mut Markup) {
         if let Some(message) = message {
             article.leaf("p", &[("class", &"message")], message);
         }
-        if let Some(file) = file {
+        for (name, path) in [("File", file), ("Log", log)] {
+            let Some(path) = path else { continue };
             article.element("p", &[], |line| {
-                line.text("File: ");
-                line.leaf("code", &[], file);
+                line.text(format!("{name}: "));
+                line.leaf("code", &[], path);
             });
         }
         if let Some(help) = help {

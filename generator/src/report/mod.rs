@@ -23,7 +23,7 @@ mod numbers;
 mod table;
 mod timeline;
 
-pub use build::{ReportError, from_events};
+pub use build::{ReportError, build, from_events};
 pub use html::html;
 pub use markdown::markdown;
 pub use model::{

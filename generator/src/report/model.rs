@@ -219,6 +219,11 @@ impl Spread {
 }
 
 impl DatasetReport {
+    /// Whether any of its numbers rests on drawn samples, those of other datasets included.
+    pub fn rests_on_synthetic(&self) -> bool {
+        self.synthetic || self.cross.iter().any(|cross| cross.synthetic)
+    }
+
     /// Mean and range of `measure` over the baselines of one kind; `None` without any that defines it.
     pub fn baseline(&self, kind: BaselineKind, measure: impl Fn(&Scores) -> Option<f64>) -> Option<Spread> {
         let of_kind = self.baselines.iter().filter(|baseline| baseline.kind == kind);
@@ -278,6 +283,8 @@ pub struct FailedJob {
     pub file: Option<String>,
     /// What to do.
     pub help: Option<String>,
+    /// Where the last attempt's stderr is, within the run's folder; there is no such file when it wrote nothing.
+    pub log: Option<String>,
 }
 
 /// What one kind of job used.

@@ -98,10 +98,10 @@ pub(super) fn moment(at: Stamp) -> String {
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
-/// At most `most` indices of `0..len`, evenly spread, the first and the last among them.
+/// At most `most` (2 or more) indices of `0..len`, evenly spread, the first and the last among them.
 pub(super) fn thinned(len: usize, most: usize) -> Vec<usize> {
-    if len <= most || most < 2 {
-        return (0..len.min(most.max(len.min(1)))).collect();
+    if len <= most {
+        return (0..len).collect();
     }
     (0..most).map(|i| i * (len - 1) / (most - 1)).collect()
 }

@@ -134,7 +134,7 @@ impl Run {
         self.start(job, kind, Some(dataset));
         self.now += took_ms;
         let fact = self.fact(&format!("{job}.safetensors"), &[0; 4096]);
-        self.end(job, 1, Outcome::Done, vec![fact]);
+        self.end(job, Outcome::Done, vec![fact]);
     }
 
     fn stats(&mut self, name: &str, synthetic: bool) {
@@ -274,7 +274,7 @@ impl Run {
         self.start(job, kind, dataset);
         self.now += 850;
         let fact = self.fact(file, content);
-        self.end(job, 1, Outcome::Done, vec![fact]);
+        self.end(job, Outcome::Done, vec![fact]);
         // Two slots are in use: the next job starts while this one runs.
         self.now -= 300;
     }
@@ -293,7 +293,7 @@ impl Run {
     pub fn fail(&mut self, job: &str, kind: &str, dataset: Option<&str>) {
         self.start(job, kind, dataset);
         self.now += 100;
-        self.end(job, 1, Outcome::Exit(11), vec![]);
+        self.end(job, Outcome::Exit(11), vec![]);
         let Some(Event::JobEnded { failure, .. }) = self.events.last_mut() else {
             unreachable!()
         };
@@ -316,7 +316,7 @@ impl Run {
         };
         (*round, *client) = (Some(place.0), Some(place.1));
         self.now += 400;
-        self.end(job, 1, Outcome::Exit(JobExit::OutOfMemory.code().into()), vec![]);
+        self.end(job, Outcome::Exit(JobExit::OutOfMemory.code().into()), vec![]);
     }
 
     /// A job's process starts now.
@@ -324,7 +324,7 @@ impl Run {
         self.events.push(Event::JobStarted {
             at: Stamp(self.now),
             job: job.to_owned(),
-            attempt: 1,
+            attempt: self.starts(job) + 1,
             kind: kind.to_owned(),
             dataset: dataset.map(str::to_owned),
             round: None,
@@ -333,12 +333,20 @@ impl Run {
         });
     }
 
+    fn starts(&self, job: &str) -> u32 {
+        let starts = self
+            .events
+            .iter()
+            .filter(|event| matches!(event, Event::JobStarted { job: name, .. } if name == job));
+        starts.count() as u32
+    }
+
     /// A job's process ended now.
-    pub fn end(&mut self, job: &str, attempt: u32, outcome: Outcome, outputs: Vec<FileFact>) {
+    pub fn end(&mut self, job: &str, outcome: Outcome, outputs: Vec<FileFact>) {
         self.events.push(Event::JobEnded {
             at: Stamp(self.now),
             job: job.to_owned(),
-            attempt,
+            attempt: self.starts(job),
             outcome,
             wall_s: 0.85,
             cpu_s: 0.8,
