@@ -102,13 +102,13 @@ fn prove(spec: Spec, digest: SpecDigest, base: &Path, found: &mut Found) -> Opti
         }),
         _ => None,
     };
-    let datasets: Vec<dataset::Proven> = datasets?
-        .value
-        .0
+    let datasets = datasets?.value.0;
+    let written = datasets.len();
+    let datasets: Vec<dataset::Proven> = datasets
         .into_iter()
         .filter_map(|(name, dataset)| dataset::dataset(name.value, dataset.value, arch, base, found))
         .collect();
-    if let Some(evaluation) = &evaluation {
+    if let (Some(evaluation), true) = (&evaluation, written == datasets.len()) {
         together::cross_dataset(evaluation, &datasets, found);
     }
     if let (Some(federation), Some(execution), Some(arch)) = (&federation, &execution, arch) {

@@ -319,9 +319,13 @@ pub fn guess<'k>(given: &str, known: impl Iterator<Item = &'k str>) -> Option<&'
     }
     let plain = |word: &str| word.to_lowercase().replace(['-', ' '], "_");
     let given = plain(given);
+    let longer = |a: &str, b: &str| a.len() >= 4 && b.starts_with(a);
     known
         .map(|word| (strsim::damerau_levenshtein(&given, &plain(word)), word))
-        .filter(|(distance, word)| *distance <= 1.max(word.len() / 3) && *distance < word.len())
+        .filter(|(distance, word)| {
+            let close = *distance <= 1.max(word.len() / 3) && *distance < word.len();
+            close || longer(&given, word) || longer(word, &given)
+        })
         .min()
         .map(|(_, word)| word)
 }
@@ -355,6 +359,7 @@ mod tests {
         assert_eq!(guess("learningrate", known.into_iter()), Some("learning_rate"));
         assert_eq!(guess("Learning-Rate", known.into_iter()), Some("learning_rate"));
         assert_eq!(guess("momentun", known.into_iter()), Some("momentum"));
+        assert_eq!(guess("architecture", ["arch"].into_iter()), Some("arch"));
         assert_eq!(guess("weights", known.into_iter()), None);
         assert_eq!(guess("x", known.into_iter()), None);
     }

@@ -1,6 +1,6 @@
 //! The specification as people write it: YAML into typed values that know their place.
 //!
-//! In: text. Out: [`Spec`], with every mistake of form reported as a [`Diagnostic`](crate::diag::Diagnostic). What values mean together is
+//! In: text. Out: [`Spec`], with every mistake of form reported as a [`Diagnostic`]. What values mean together is
 //! [`crate::check`]'s matter. Start at [`read`]; the fields are in `types.rs`, declared once for reader and schema.
 
 mod decode;
@@ -19,7 +19,7 @@ pub use schema::schema;
 pub use tree::MAX_BYTES;
 pub use types::Spec;
 
-use crate::diag::Span;
+use crate::diag::{Code, Diagnostic, Span};
 use decode::{Place, Written};
 
 /// Reads a specification, pushing every mistake to `found`. Fields that could not be read are `None` in what is

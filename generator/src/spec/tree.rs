@@ -125,7 +125,13 @@ fn unreadable(text: &str, error: &serde_saphyr::Error) -> Diagnostic {
             offset: text.len(),
             length: 0,
         },
-        |location| span(&location),
+        |location| match location.span().byte_offset() {
+            Some(_) => span(&location),
+            None => Span {
+                offset: offset(text, &location),
+                length: 0,
+            },
+        },
     );
     let words = error.to_string();
     let words = words.lines().next().unwrap_or_default();
@@ -133,7 +139,23 @@ fn unreadable(text: &str, error: &serde_saphyr::Error) -> Diagnostic {
         .split_once(": ")
         .filter(|(head, _)| *head == "error")
         .map_or(words, |(_, rest)| rest);
+    // The place is shown with the source; the parser's own wording of it would say it twice.
+    let words = words.split_once(" at line ").map_or(words, |(words, _)| words);
     Diagnostic::error(Code::NotYaml, place, format!("not readable as YAML: {words}"))
+}
+
+/// The byte of a place known by line and column only.
+fn offset(text: &str, location: &Location) -> usize {
+    let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX).saturating_sub(1);
+    let mut lines = text.split_inclusive('\n');
+    let before: usize = lines.by_ref().take(number(location.line())).map(str::len).sum();
+    let line = lines.next().unwrap_or_default();
+    before
+        + line
+            .chars()
+            .take(number(location.column()))
+            .map(char::len_utf8)
+            .sum::<usize>()
 }
 
 struct AnyValue;
