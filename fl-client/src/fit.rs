@@ -71,9 +71,13 @@ pub fn fit(
 }
 
 /// Why a step could not be taken.
-enum Trouble {
+#[derive(Debug)]
+pub enum Trouble {
+    /// The loss is NaN or infinite.
     Loss(f64),
+    /// A weight became NaN or infinite.
     Weight(NotFinite),
+    /// The batch is too small to normalise.
     Batch(LoneValue),
 }
 
@@ -97,7 +101,10 @@ impl Trouble {
 }
 
 /// One batch forward and backward and one step of the optimiser; returns the mean loss of the batch.
-fn take_step(
+///
+/// # Errors
+/// [`Trouble`]; the weights may have changed then.
+pub fn take_step(
     model: &Model,
     weights: &mut Weights,
     batch: Batch,

@@ -8,6 +8,8 @@ use contract::{args::Job, exit::JobExit, job::JobError};
 /// The job's; `Usage` for a job of another binary, or one this build leaves out.
 pub fn run(job: Job) -> Result<(), JobError> {
     match job {
+        Job::Prepare(args) => crate::data::prepare::run(&args),
+        Job::Stats(args) => crate::data::stats::run(&args),
         #[cfg(feature = "train")]
         Job::Init(args) => crate::init::run(&args),
         #[cfg(feature = "train")]
@@ -24,7 +26,7 @@ pub fn run(job: Job) -> Result<(), JobError> {
             );
             Err(JobError::new(JobExit::Usage, text).help("use an fl-client built with the feature `train`"))
         }
-        job @ (Job::Prepare(_) | Job::Stats(_) | Job::Aggregate(_)) => {
+        job @ Job::Aggregate(_) => {
             let text = format!("`{}` is a job of `{}`", job.name(), job.binary().as_str());
             Err(JobError::new(JobExit::Usage, text))
         }
