@@ -1,1 +1,31 @@
-//! placeholder
+//! Per-client jobs: `prepare`, `stats`, `init`, `train`, `evaluate` and `baseline`.
+//!
+//! In: typed arguments of `contract`, shards and models as safetensors. Out: models, updates and metrics, all of them
+//! or an error that says what to do. Start at [`run::run`], which takes a job to its module.
+//!
+//! Without the feature `train` there is no burn in the binary: it prepares data, and refuses to train.
+
+#[cfg(feature = "train")]
+pub mod baseline;
+#[cfg(feature = "train")]
+pub mod batches;
+#[cfg(feature = "train")]
+pub mod checks;
+pub mod data;
+#[cfg(feature = "train")]
+pub mod evaluate;
+#[cfg(feature = "train")]
+pub mod fit;
+#[cfg(feature = "train")]
+pub mod init;
+#[cfg(feature = "train")]
+pub mod model;
+#[cfg(feature = "train")]
+pub mod ops;
+#[cfg(feature = "train")]
+pub mod optim;
+pub mod run;
+#[cfg(feature = "train")]
+mod threads;
+#[cfg(feature = "train")]
+pub mod train;

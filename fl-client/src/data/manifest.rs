@@ -1,0 +1,215 @@
+//! The manifest's promises, checked where it is written and where it is read.
+//!
+//! In: a [`Manifest`]. Out: proof that no patient is in two places, no image is there twice, and every class, client and
+//! side is what it says. Start at [`verify`]; [`read`] does both.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
+
+use contract::{
+    dataset::{Manifest, ManifestRow, Split},
+    ids::ClientId,
+    job::JobError,
+};
+
+use super::{document, placement::Place};
+
+/// The largest manifest accepted, in bytes: some two million images.
+const MAX_MANIFEST: u64 = 512 << 20;
+
+/// What a manifest may not be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestFault {
+    /// A patient is with two clients, or trained on and tested on.
+    #[error("patient `{patient}` is with {first} and with {second}")]
+    PatientTwice {
+        /// The patient.
+        patient: String,
+        /// Where they are first.
+        first: Place,
+        /// Where they are next.
+        second: Place,
+    },
+    /// Two rows are the same image.
+    #[error("image `{image}` is there twice")]
+    ImageTwice {
+        /// The image.
+        image: String,
+    },
+    /// A class index names no class.
+    #[error("image `{image}` has the class {class}, there are {classes}")]
+    NoSuchClass {
+        /// The image.
+        image: String,
+        /// Its class index.
+        class: u32,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// A client's number is too large.
+    #[error("image `{image}` is with client {client}, there are {clients}")]
+    NoSuchClient {
+        /// The image.
+        image: String,
+        /// Its client.
+        client: ClientId,
+        /// Number of clients.
+        clients: u32,
+    },
+    /// A training image without a client, or a test image with one.
+    #[error("image `{image}` is neither a client's training image nor a test image")]
+    NoPlace {
+        /// The image.
+        image: String,
+    },
+    /// A client or the test side has no image.
+    #[error("there is no image for {place}")]
+    Empty {
+        /// What is empty.
+        place: Place,
+    },
+}
+
+/// Reads a manifest and verifies it.
+///
+/// # Errors
+/// `InputMissing` or `Io` if it cannot be read; `InputInvalid` if it is no manifest, of another version, or breaks one
+/// of its promises.
+pub fn read(path: &Path) -> Result<Manifest, JobError> {
+    let version = document::Version {
+        field: "fedwing_manifest",
+        known: Manifest::VERSION,
+    };
+    let manifest = document::read(path, MAX_MANIFEST, version, |manifest: &Manifest| {
+        manifest.fedwing_manifest
+    })?;
+    verify(&manifest).map_err(|fault| {
+        JobError::invalid(path, fault)
+            .help("run the dataset's `prepare` job again, it writes the manifest anew")
+    })?;
+    Ok(manifest)
+}
+
+/// Checks what a manifest promises: one place a patient, one row an image, no empty client and no empty test side.
+///
+/// # Errors
+/// The first promise broken.
+pub fn verify(manifest: &Manifest) -> Result<(), ManifestFault> {
+    let mut patients = HashMap::<&str, Place>::new();
+    let mut images = HashSet::<&str>::new();
+    let mut places = HashSet::<Place>::new();
+    for row in &manifest.rows {
+        let place = place_of(row, manifest.clients)?;
+        let first = *patients.entry(&row.patient).or_insert(place);
+        if first != place {
+            return Err(ManifestFault::PatientTwice {
+                patient: row.patient.clone(),
+                first,
+                second: place,
+            });
+        }
+        let image = || row.image.clone();
+        if !images.insert(&row.image) {
+            return Err(ManifestFault::ImageTwice { image: image() });
+        }
+        if row.class as usize >= manifest.classes.len() {
+            return Err(ManifestFault::NoSuchClass {
+                image: image(),
+                class: row.class,
+                classes: manifest.classes.len(),
+            });
+        }
+        places.insert(place);
+    }
+    let mut expected = (0..manifest.clients)
+        .map(|client| Place::Client(ClientId(client)))
+        .chain([Place::Test]);
+    match expected.find(|place| !places.contains(place)) {
+        Some(place) => Err(ManifestFault::Empty { place }),
+        None => Ok(()),
+    }
+}
+
+fn place_of(row: &ManifestRow, clients: u32) -> Result<Place, ManifestFault> {
+    let image = || row.image.clone();
+    match (row.split, row.client) {
+        (Split::Test, None) => Ok(Place::Test),
+        (Split::Train, Some(client)) if client.0 < clients => Ok(Place::Client(client)),
+        (Split::Train, Some(client)) => Err(ManifestFault::NoSuchClient {
+            image: image(),
+            client,
+            clients,
+        }),
+        (Split::Train, None) | (Split::Test, Some(_)) => Err(ManifestFault::NoPlace { image: image() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::{exit::JobExit, job::write_json};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::data::fixtures::manifest;
+
+    #[test]
+    fn a_manifest_that_keeps_its_promises_is_accepted() {
+        assert_eq!(verify(&manifest()), Ok(()));
+    }
+
+    #[test]
+    fn every_broken_promise_is_named() {
+        type Change = fn(&mut Manifest);
+        let cases: [(Change, &str); 9] = [
+            (
+                |m| m.rows[1].patient = m.rows[0].patient.clone(),
+                "patient `p0` is with client 0 and with client 1",
+            ),
+            (
+                |m| m.rows[2].patient = m.rows[0].patient.clone(),
+                "patient `p0` is with client 0 and with the test side",
+            ),
+            (
+                |m| m.rows[1].image = m.rows[0].image.clone(),
+                "image `i0` is there twice",
+            ),
+            (|m| m.rows[0].class = 2, "the class 2, there are 2"),
+            (
+                |m| m.rows[0].client = Some(ClientId(2)),
+                "with client 2, there are 2",
+            ),
+            (|m| m.rows[0].client = None, "image `i0` is neither"),
+            (|m| m.rows[2].client = Some(ClientId(0)), "image `i2` is neither"),
+            (|m| m.clients = 3, "no image for client 2"),
+            (|m| m.rows.truncate(2), "no image for the test side"),
+        ];
+        for (change, expected) in cases {
+            let mut changed = manifest();
+            change(&mut changed);
+            let fault = verify(&changed).expect_err(expected).to_string();
+            assert!(fault.contains(expected), "`{fault}` lacks `{expected}`");
+        }
+    }
+
+    #[test]
+    fn a_manifest_read_from_a_file_is_verified() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("manifest.json");
+        write_json(&path, &manifest()).unwrap();
+        assert_eq!(read(&path).unwrap(), manifest());
+        let mut broken = manifest();
+        broken.rows[1].patient = "p0".to_owned();
+        write_json(&path, &broken).unwrap();
+        let error = read(&path).unwrap_err();
+        assert_eq!(error.exit, JobExit::InputInvalid);
+        assert!(
+            error.message.contains("patient `p0`") && error.help.is_some(),
+            "{error}"
+        );
+        broken.fedwing_manifest = 2;
+        write_json(&path, &broken).unwrap();
+        assert!(read(&path).unwrap_err().message.contains("reads version 1"));
+    }
+}

@@ -1,0 +1,167 @@
+//! From labels to classes.
+//!
+//! In: rows with label text, and what a model is asked to tell. Out: samples with a class index; rows that have none or
+//! several of the classes are counted. Start at [`classify`].
+
+use std::collections::BTreeMap;
+
+use contract::{dataset::Task, exit::JobExit, job::JobError};
+
+use super::source::{LeftOut, Loaded, Row, guess};
+
+/// Why a row is left out of a multiclass task.
+pub const NO_CLASS: &str = "none of the classes";
+/// Why a row is left out of a multiclass task.
+pub const SEVERAL_CLASSES: &str = "several of the classes";
+
+/// A row and its class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// The image as its source describes it.
+    pub row: Row,
+    /// Index into [`Task::classes`].
+    pub class: u32,
+}
+
+/// Gives every row its class, in order.
+///
+/// # Errors
+/// `DataUnfit` naming a class without a single image and the labels there are.
+pub fn classify(task: &Task, loaded: Loaded) -> Result<(Vec<Sample>, LeftOut), JobError> {
+    let Loaded { rows, mut left_out } = loaded;
+    let classes: Vec<_> = rows.iter().map(|row| class_of(task, &row.labels)).collect();
+    let names = task.classes();
+    for (index, name) in names.iter().enumerate() {
+        if !classes.contains(&Ok(index as u32)) {
+            return Err(missing_class(task, name, &rows));
+        }
+    }
+    let mut samples = Vec::with_capacity(rows.len());
+    for (row, class) in rows.into_iter().zip(classes) {
+        match class {
+            Ok(class) => samples.push(Sample { row, class }),
+            Err(reason) => left_out.count(reason),
+        }
+    }
+    Ok((samples, left_out))
+}
+
+/// The class of an image with these labels, or why it has none.
+fn class_of(task: &Task, labels: &[String]) -> Result<u32, &'static str> {
+    match task {
+        Task::Binary { negative } => Ok(u32::from(!labels.iter().all(|label| negative.contains(label)))),
+        Task::Multiclass { classes } => {
+            let mut present = classes
+                .iter()
+                .zip(0..)
+                .filter(|(class, _)| labels.contains(class));
+            match (present.next(), present.next()) {
+                (Some((_, index)), None) => Ok(index),
+                (None, _) => Err(NO_CLASS),
+                (Some(_), Some(_)) => Err(SEVERAL_CLASSES),
+            }
+        }
+    }
+}
+
+fn missing_class(task: &Task, class: &str, rows: &[Row]) -> JobError {
+    let mut counts = BTreeMap::<&String, u64>::new();
+    for label in rows.iter().flat_map(|row| &row.labels) {
+        *counts.entry(label).or_default() += 1;
+    }
+    let wanted = match task {
+        Task::Binary { negative } => negative.as_slice(),
+        Task::Multiclass { .. } => &[class.to_owned()],
+    };
+    let unknown = wanted.iter().find(|label| !counts.contains_key(label));
+    let guess = unknown.and_then(|label| guess(label, counts.keys().copied()));
+    let guess = guess
+        .map(|label| format!(" (did you mean `{label}`?)"))
+        .unwrap_or_default();
+    let mut most: Vec<_> = counts.iter().collect();
+    most.sort_by_key(|(label, count)| (std::cmp::Reverse(**count), **label));
+    let shown = most
+        .iter()
+        .take(20)
+        .map(|(label, count)| format!("`{label}` {count}"));
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    let images = rows.len();
+    JobError::new(
+        JobExit::DataUnfit,
+        format!("none of {images} images has the class `{class}`{guess}; labels in the source: {shown}"),
+    )
+    .help("write the task's labels as the source writes them, or ask for classes it has")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::fixtures::row;
+
+    fn loaded(labels: &[&str]) -> Loaded {
+        let rows = labels.iter().enumerate();
+        Loaded {
+            rows: rows
+                .map(|(number, text)| row(&number.to_string(), text))
+                .collect(),
+            left_out: LeftOut::default(),
+        }
+    }
+
+    fn binary(negative: &[&str]) -> Task {
+        Task::Binary {
+            negative: negative.iter().map(|&label| label.into()).collect(),
+        }
+    }
+
+    fn multiclass(classes: &[&str]) -> Task {
+        Task::Multiclass {
+            classes: classes.iter().map(|&label| label.into()).collect(),
+        }
+    }
+
+    fn classes(samples: &[Sample]) -> Vec<u32> {
+        samples.iter().map(|sample| sample.class).collect()
+    }
+
+    #[test]
+    fn an_image_is_negative_when_all_its_labels_are() {
+        let source = loaded(&["No Finding", "Mass", "No Finding|Mass", "Old|No Finding", ""]);
+        let (samples, left_out) = classify(&binary(&["No Finding", "Old"]), source).unwrap();
+        assert_eq!(classes(&samples), [0, 1, 1, 0, 0]);
+        assert_eq!(left_out, LeftOut::default());
+    }
+
+    #[test]
+    fn an_image_with_none_or_several_of_the_classes_is_left_out_and_counted() {
+        let source = loaded(&["Mass", "Edema", "Mass|Edema", "Hernia", "", "Edema|Hernia"]);
+        let (samples, left_out) = classify(&multiclass(&["Edema", "Mass"]), source).unwrap();
+        assert_eq!(classes(&samples), [1, 0, 0]);
+        assert_eq!(samples[2].row.image, "5");
+        let expected = BTreeMap::from([(NO_CLASS.to_owned(), 2), (SEVERAL_CLASSES.to_owned(), 1)]);
+        assert_eq!(left_out.into_inner(), expected);
+    }
+
+    #[test]
+    fn a_class_without_images_is_named_with_the_labels_there_are() {
+        let error = classify(&binary(&["No finding"]), loaded(&["No Finding", "Mass", "Mass"])).unwrap_err();
+        assert_eq!(error.exit, JobExit::DataUnfit);
+        assert!(
+            error
+                .message
+                .contains("the class `No finding` (did you mean `No Finding`?)"),
+            "{error}"
+        );
+        assert!(error.message.contains("`Mass` 2, `No Finding` 1"), "{error}");
+        assert!(error.help.is_some());
+
+        let error = classify(&multiclass(&["Mass", "Edemma"]), loaded(&["Mass", "Edema"])).unwrap_err();
+        assert!(
+            error.message.contains("`Edemma` (did you mean `Edema`?)"),
+            "{error}"
+        );
+
+        let error = classify(&binary(&["No Finding"]), loaded(&["No Finding"])).unwrap_err();
+        assert!(error.message.contains("`not No Finding`; labels"), "{error}");
+    }
+}

@@ -1,0 +1,181 @@
+//! Layers: the tensors they declare and what they compute, as PyTorch's of the same names.
+
+use burn::tensor::Tensor;
+
+use super::{
+    pass::{BatchStatistics, LoneValue, Mode, Pass},
+    schema::{Role, Schema, Slot, Start},
+};
+use crate::ops::{self, Activation, Slide};
+
+/// Added to the variance before its root is taken; PyTorch's default.
+const NORM_EPSILON: f32 = 1e-5;
+
+/// Share of a new batch in the running statistics; PyTorch's default.
+pub(super) const NORM_MOMENTUM: f32 = 0.1;
+
+/// Two-dimensional convolution with a square kernel.
+pub(super) struct Conv2d {
+    weight: Slot,
+    bias: Option<Slot>,
+    slide: Slide,
+}
+
+/// The shape of a convolution.
+#[derive(Clone, Copy)]
+pub(super) struct ConvShape {
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    pub(super) kernel: usize,
+    pub(super) stride: usize,
+    pub(super) padding: usize,
+}
+
+impl Conv2d {
+    /// With a bias, started as PyTorch does by default.
+    pub(super) fn with_bias(schema: &mut Schema, name: &str, shape: ConvShape) -> Self {
+        let fan_in = shape.inputs * shape.kernel * shape.kernel;
+        let start = Start::UniformFanIn { fan_in };
+        let mut conv = Self::new(schema, name, shape, start);
+        conv.bias = Some(schema.add(format!("{name}.bias"), &[shape.outputs], Role::Trained, start));
+        conv
+    }
+
+    /// Without a bias, for a normalisation to follow, started as torchvision does in ResNets.
+    pub(super) fn before_norm(schema: &mut Schema, name: &str, shape: ConvShape) -> Self {
+        let fan_out = shape.outputs * shape.kernel * shape.kernel;
+        Self::new(schema, name, shape, Start::NormalFanOut { fan_out })
+    }
+
+    fn new(schema: &mut Schema, name: &str, shape: ConvShape, start: Start) -> Self {
+        let ConvShape {
+            inputs,
+            outputs,
+            kernel,
+            stride,
+            padding,
+        } = shape;
+        let weight = schema.add(
+            format!("{name}.weight"),
+            &[outputs, inputs, kernel, kernel],
+            Role::Trained,
+            start,
+        );
+        Self {
+            weight,
+            bias: None,
+            slide: Slide::square(stride, padding),
+        }
+    }
+
+    pub(super) fn forward(&self, pass: &Pass, x: Tensor<4>) -> Tensor<4> {
+        ops::conv2d(
+            x,
+            pass.tensor(self.weight),
+            self.bias.map(|bias| pass.tensor(bias)),
+            self.slide,
+        )
+    }
+}
+
+/// What follows a normalisation.
+pub(super) enum Then {
+    /// Nothing.
+    Nothing,
+    /// ReLU.
+    Relu,
+    /// A shortcut is added, then ReLU.
+    AddRelu(Tensor<4>),
+}
+
+/// Batch normalisation of images: by the batch while training, by the running statistics otherwise.
+pub(super) struct BatchNorm2d {
+    weight: Slot,
+    bias: Slot,
+    running_mean: Slot,
+    running_var: Slot,
+    num_batches_tracked: Slot,
+    name: String,
+}
+
+impl BatchNorm2d {
+    pub(super) fn new(schema: &mut Schema, name: &str, channels: usize) -> Self {
+        let mut add = |field: &str, shape: &[usize], role, value| {
+            schema.add(format!("{name}.{field}"), shape, role, Start::Constant(value))
+        };
+        Self {
+            weight: add("weight", &[channels], Role::Trained, 1.0),
+            bias: add("bias", &[channels], Role::Trained, 0.0),
+            running_mean: add("running_mean", &[channels], Role::Statistic, 0.0),
+            running_var: add("running_var", &[channels], Role::Statistic, 1.0),
+            num_batches_tracked: add("num_batches_tracked", &[], Role::Counter, 0.0),
+            name: name.to_owned(),
+        }
+    }
+
+    pub(super) fn forward(&self, pass: &mut Pass, x: Tensor<4>, then: Then) -> Result<Tensor<4>, LoneValue> {
+        match pass.mode() {
+            Mode::Training => self.train(pass, x, then),
+            Mode::Evaluation => Ok(self.evaluate(pass, x, then)),
+        }
+    }
+
+    fn train(&self, pass: &mut Pass, x: Tensor<4>, then: Then) -> Result<Tensor<4>, LoneValue> {
+        let [batch, _, height, width] = x.dims();
+        let count = batch * height * width;
+        if count < 2 {
+            return Err(LoneValue {
+                layer: self.name.clone(),
+            });
+        }
+        let affine = [pass.tensor(self.weight), pass.tensor(self.bias)];
+        let normalized = match then {
+            Then::Nothing => ops::batch_norm(x, affine, NORM_EPSILON, Activation::None),
+            Then::Relu => ops::batch_norm(x, affine, NORM_EPSILON, Activation::Relu),
+            Then::AddRelu(shortcut) => ops::batch_norm_add_relu(x, affine, shortcut, NORM_EPSILON),
+        };
+        pass.record(BatchStatistics {
+            running_mean: self.running_mean,
+            running_var: self.running_var,
+            num_batches_tracked: self.num_batches_tracked,
+            mean: normalized.mean,
+            variance: normalized.variance,
+            count,
+        });
+        Ok(normalized.out)
+    }
+
+    fn evaluate(&self, pass: &Pass, x: Tensor<4>, then: Then) -> Tensor<4> {
+        let (mean, variance) = (
+            pass.tensor::<1>(self.running_mean),
+            pass.tensor::<1>(self.running_var),
+        );
+        let scale = pass.tensor::<1>(self.weight) / (variance + NORM_EPSILON).sqrt();
+        let shift = pass.tensor::<1>(self.bias) - mean * scale.clone();
+        match then {
+            Then::Nothing => ops::scale_shift(x, [scale, shift], Activation::None),
+            Then::Relu => ops::scale_shift(x, [scale, shift], Activation::Relu),
+            Then::AddRelu(shortcut) => ops::scale_shift_add_relu(x, [scale, shift], shortcut),
+        }
+    }
+}
+
+/// `x·Wᵀ + b`, with W stored outputs × inputs as in PyTorch.
+pub(super) struct Linear {
+    weight: Slot,
+    bias: Slot,
+}
+
+impl Linear {
+    pub(super) fn new(schema: &mut Schema, name: &str, inputs: usize, outputs: usize) -> Self {
+        let start = Start::UniformFanIn { fan_in: inputs };
+        Self {
+            weight: schema.add(format!("{name}.weight"), &[outputs, inputs], Role::Trained, start),
+            bias: schema.add(format!("{name}.bias"), &[outputs], Role::Trained, start),
+        }
+    }
+
+    pub(super) fn forward(&self, pass: &Pass, x: Tensor<2>) -> Tensor<2> {
+        x.matmul(pass.tensor::<2>(self.weight).transpose()) + pass.tensor::<1>(self.bias).unsqueeze()
+    }
+}

@@ -1,0 +1,264 @@
+//! Weights on the host: made from a seed, read from a file, written to one.
+
+use std::{collections::BTreeSet, fs::File, io::Write, path::Path};
+
+use contract::{
+    exit::JobExit,
+    ids::Seed,
+    job::{JobError, write_whole},
+    tensors::{Header, MAX_HEADER, TensorInfo, encode_header},
+};
+use kernels::random::Random;
+use memmap2::Mmap;
+use rayon::prelude::*;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use super::{Model, Role, Start, TensorSpec, schema::Slot};
+
+/// The values of one tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Values {
+    /// Row-major.
+    Real(Vec<f32>),
+    /// A counter.
+    Count(i64),
+}
+
+/// The values of every tensor of a model, in the model's order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Weights(Vec<Values>);
+
+impl Weights {
+    /// Weights as training from nothing starts with them, each tensor drawn from a stream of its own.
+    ///
+    /// A tensor's values depend on `seed`, its name and its shape alone.
+    pub fn start(model: &Model, seed: Seed) -> Self {
+        Self(model.tensors().par_iter().map(|spec| draw(spec, seed)).collect())
+    }
+
+    pub(super) fn values(&self) -> &[Values] {
+        &self.0
+    }
+
+    /// The values of the tensor at `index`, row-major; empty for a counter.
+    pub fn real(&self, index: usize) -> &[f32] {
+        match &self.0[index] {
+            Values::Real(values) => values,
+            Values::Count(_) => &[],
+        }
+    }
+
+    /// The values of the tensor at `index`, row-major; empty for a counter.
+    pub fn real_mut(&mut self, index: usize) -> &mut [f32] {
+        match &mut self.0[index] {
+            Values::Real(values) => values,
+            Values::Count(_) => &mut [],
+        }
+    }
+
+    pub(super) fn count_up(&mut self, slot: Slot) {
+        if let Values::Count(count) = &mut self.0[slot.0] {
+            *count += 1;
+        }
+    }
+
+    /// Writes a model or an update: the same weights and header always give the same bytes.
+    ///
+    /// # Errors
+    /// `Io` naming the file; nothing is left then.
+    pub fn save(&self, path: &Path, header: &Header, model: &Model) -> Result<(), JobError> {
+        let size = |values: &Values| match values {
+            Values::Real(values) => ("F32", size_of_val(values.as_slice())),
+            Values::Count(count) => ("I64", size_of_val(count)),
+        };
+        let tensors: Vec<_> = model
+            .tensors()
+            .iter()
+            .zip(&self.0)
+            .map(|(TensorSpec { name, shape, .. }, values)| {
+                let (dtype, bytes) = size(values);
+                TensorInfo {
+                    name,
+                    dtype,
+                    shape,
+                    bytes,
+                }
+            })
+            .collect();
+        write_whole(path, |out| {
+            out.write_all(&encode_header(&header.to_metadata(), &tensors))?;
+            self.0.iter().try_for_each(|values| match values {
+                Values::Real(values) => {
+                    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                    out.write_all(&bytes)
+                }
+                Values::Count(count) => out.write_all(&count.to_le_bytes()),
+            })
+        })
+    }
+}
+
+fn draw(spec: &TensorSpec, seed: Seed) -> Values {
+    if spec.role == Role::Counter {
+        return Values::Count(0);
+    }
+    let mut random = Random::new(seed.derive(&format!("weights {}", spec.name)).0);
+    let mut fill = |next: &mut dyn FnMut(&mut Random) -> f64| {
+        (0..spec.len()).map(|_| next(&mut random) as f32).collect()
+    };
+    Values::Real(match spec.start {
+        Start::UniformFanIn { fan_in } => {
+            let bound = 1.0 / (fan_in as f64).sqrt();
+            fill(&mut |random| random.between(-bound, bound))
+        }
+        Start::NormalFanOut { fan_out } => {
+            let deviation = (2.0 / fan_out as f64).sqrt();
+            fill(&mut |random| deviation * random.normal())
+        }
+        Start::Constant(value) => vec![value; spec.len()],
+    })
+}
+
+/// A safetensors file of weights, mapped.
+///
+/// Nothing in fedwing writes to such a file in place (a finished file is renamed over the old one), so its bytes stay
+/// while it is mapped.
+pub struct ModelFile<'a> {
+    path: &'a Path,
+    map: Mmap,
+}
+
+impl<'a> ModelFile<'a> {
+    /// Maps a file and checks that it is whole.
+    ///
+    /// # Errors
+    /// `InputMissing`, `Io`, or `InputInvalid` with what is wrong.
+    pub fn open(path: &'a Path) -> Result<Self, JobError> {
+        let reading = |error: std::io::Error| JobError::reading(path, &error);
+        if !std::fs::metadata(path).map_err(reading)?.is_file() {
+            return Err(JobError::invalid(path, "not a regular file"));
+        }
+        let file = File::open(path).map_err(reading)?;
+        // SAFETY: the map is read-only, and the type's documentation says why the file does not change underneath.
+        let map = unsafe { Mmap::map(&file) }.map_err(reading)?;
+        let length = map.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+        if length.is_some_and(|length| length > MAX_HEADER) {
+            let reason = format!("its header is larger than the {MAX_HEADER} bytes accepted");
+            return Err(JobError::invalid(path, reason));
+        }
+        let file = Self { path, map };
+        file.tensors()?;
+        Ok(file)
+    }
+
+    fn tensors(&self) -> Result<SafeTensors<'_>, JobError> {
+        SafeTensors::deserialize(&self.map).map_err(|error| {
+            JobError::invalid(self.path, format!("not a whole safetensors file ({error})"))
+                .help("make the file again: run the job that writes it, or copy it anew")
+        })
+    }
+
+    /// The metadata fedwing writes.
+    ///
+    /// # Errors
+    /// `InputInvalid` if it is missing or wrong.
+    pub fn header(&self) -> Result<Header, JobError> {
+        let invalid = |reason: String| JobError::invalid(self.path, reason);
+        let (_, metadata) =
+            SafeTensors::read_metadata(&self.map).map_err(|error| invalid(error.to_string()))?;
+        let map = metadata.metadata().clone().unwrap_or_default();
+        Header::from_metadata(|key| map.get(key).map(String::as_str))
+            .map_err(|error| invalid(error.to_string()))
+    }
+
+    /// The weights of `model`: every tensor there with its shape and type, and no other.
+    ///
+    /// # Errors
+    /// `InputInvalid` naming the first tensor that is missing, unknown, of another shape or type; `NotFinite` naming one
+    /// that holds NaN or infinity.
+    pub fn weights(&self, model: &Model) -> Result<Weights, JobError> {
+        let tensors = self.tensors()?;
+        let invalid = |reason: String| {
+            let (arch, input) = (model.arch(), model.input());
+            JobError::invalid(self.path, reason).help(format!(
+                "give weights of {arch} for {} channels, {} pixels a side and {} classes, with the tensor names of \
+                 torchvision",
+                input.channels, input.image_size, input.classes
+            ))
+        };
+        let known: BTreeSet<&str> = model.tensors().iter().map(|spec| spec.name.as_str()).collect();
+        if let Some(name) = tensors
+            .names()
+            .into_iter()
+            .filter(|name| !known.contains(name))
+            .min()
+        {
+            return Err(invalid(format!("tensor `{name}` is not one of {}", model.arch())));
+        }
+        let read = |spec: &TensorSpec| {
+            let view = tensors
+                .tensor(&spec.name)
+                .map_err(|_| invalid(format!("tensor `{}` is missing", spec.name)))?;
+            read_values(spec, &view).map_err(&invalid)
+        };
+        let weights = Weights(model.tensors().iter().map(read).collect::<Result<_, _>>()?);
+        match weights.first_not_finite(model) {
+            None => Ok(weights),
+            Some(name) => Err(JobError::new(
+                JobExit::NotFinite,
+                format!("`{}`: tensor `{name}` holds NaN or infinity", self.path.display()),
+            )
+            .about(self.path)),
+        }
+    }
+}
+
+impl Weights {
+    /// The first tensor with a value that is NaN or infinite.
+    pub fn first_not_finite<'a>(&self, model: &'a Model) -> Option<&'a str> {
+        let finite = |values: &Values| match values {
+            Values::Real(values) => values.iter().all(|value| value.is_finite()),
+            Values::Count(_) => true,
+        };
+        let mut pairs = model.tensors().iter().zip(&self.0);
+        pairs
+            .find(|(_, values)| !finite(values))
+            .map(|(spec, _)| spec.name.as_str())
+    }
+}
+
+fn read_values(spec: &TensorSpec, view: &TensorView<'_>) -> Result<Values, String> {
+    let TensorSpec {
+        name, shape, role, ..
+    } = spec;
+    if view.shape() != shape {
+        return Err(format!(
+            "tensor `{name}` has shape {:?}, expected {shape:?}",
+            view.shape()
+        ));
+    }
+    let wanted = if *role == Role::Counter {
+        Dtype::I64
+    } else {
+        Dtype::F32
+    };
+    if view.dtype() != wanted {
+        return Err(format!(
+            "tensor `{name}` has type {:?}, expected {wanted:?}",
+            view.dtype()
+        ));
+    }
+    let data = view.data();
+    Ok(match role {
+        Role::Counter => {
+            let bytes = data
+                .first_chunk()
+                .ok_or_else(|| format!("tensor `{name}` is cut short"))?;
+            Values::Count(i64::from_le_bytes(*bytes))
+        }
+        Role::Trained | Role::Statistic => {
+            let (values, _) = data.as_chunks();
+            Values::Real(values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+        }
+    })
+}

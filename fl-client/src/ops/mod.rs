@@ -1,0 +1,123 @@
+//! Fast CPU kernels of the networks, as operations on burn tensors.
+//!
+//! In: tensors on the Flex device, with or without autodiff. Out: tensors on the same device; gradients flow through all
+//! of [`conv2d`], [`batch_norm`], [`batch_norm_add_relu`] and [`max_pool2d`].
+//! Start at the functions here; the kernels are in `conv`, `norm` and `pool`, their link to burn in `extension`.
+//!
+//! # Numerics
+//! `f32` throughout, channel sums in `f64`. Results are the same bits whatever the number of threads: work is split by
+//! shape alone and sums keep their order.
+//!
+//! burn's own Flex layers serve as the oracle in the tests. They are slower because the weight gradient runs as
+//! products with very few columns and normalisation as a chain of passes on one thread.
+
+mod buffer;
+mod conv;
+mod extension;
+mod matrix;
+mod norm;
+mod pool;
+
+#[cfg(test)]
+mod tests;
+
+use burn::{backend::Dispatch, tensor::Tensor};
+
+pub use conv::Slide;
+pub use norm::Activation;
+pub use pool::Pool;
+
+use extension::{EvalOps, Normalized, TrainOps};
+
+/// Cross-correlation of N×C×H×W images with O×C×kh×kw weights, plus a bias of O values: N×O×oh×ow.
+///
+/// # Panics
+/// If the channels differ or the kernel does not fit into the image with its border.
+pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, slide: Slide) -> Tensor<4> {
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(match bias {
+        Some(bias) => <Dispatch as TrainOps>::conv2d_bias(x, weight, bias.into_dispatch(), slide),
+        None => <Dispatch as TrainOps>::conv2d(x, weight, slide),
+    })
+}
+
+/// A normalised batch and the statistics it was normalised with.
+pub struct BatchNormOutput {
+    /// The output, N×C×H×W.
+    pub out: Tensor<4>,
+    /// Mean of each channel.
+    pub mean: Tensor<1>,
+    /// Biased variance of each channel.
+    pub variance: Tensor<1>,
+}
+
+impl From<Normalized<Dispatch>> for BatchNormOutput {
+    fn from(Normalized { out, mean, variance }: Normalized<Dispatch>) -> Self {
+        Self {
+            out: Tensor::from_dispatch(out),
+            mean: Tensor::from_dispatch(mean),
+            variance: Tensor::from_dispatch(variance),
+        }
+    }
+}
+
+/// Batch normalisation with the batch's own statistics, then `activation`.
+pub fn batch_norm(
+    x: Tensor<4>,
+    [gamma, beta]: [Tensor<1>; 2],
+    epsilon: f32,
+    activation: Activation,
+) -> BatchNormOutput {
+    let (gamma, beta) = (gamma.into_dispatch(), beta.into_dispatch());
+    <Dispatch as TrainOps>::batch_norm(x.into_dispatch(), gamma, beta, epsilon, activation).into()
+}
+
+/// Batch normalisation with the batch's own statistics, plus `shortcut`, through ReLU.
+pub fn batch_norm_add_relu(
+    x: Tensor<4>,
+    [gamma, beta]: [Tensor<1>; 2],
+    shortcut: Tensor<4>,
+    epsilon: f32,
+) -> BatchNormOutput {
+    let (gamma, beta, shortcut) = (
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+        shortcut.into_dispatch(),
+    );
+    <Dispatch as TrainOps>::batch_norm_add_relu(x.into_dispatch(), gamma, beta, shortcut, epsilon).into()
+}
+
+/// `activation(scale·x + shift)` for each channel, for evaluation: no gradients.
+pub fn scale_shift(x: Tensor<4>, [scale, shift]: [Tensor<1>; 2], activation: Activation) -> Tensor<4> {
+    let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as EvalOps>::scale_shift(
+        x.into_dispatch(),
+        scale,
+        shift,
+        activation,
+    ))
+}
+
+/// `relu(scale·x + shift + shortcut)` for each channel, for evaluation: no gradients.
+pub fn scale_shift_add_relu(x: Tensor<4>, [scale, shift]: [Tensor<1>; 2], shortcut: Tensor<4>) -> Tensor<4> {
+    let (scale, shift, shortcut) = (
+        scale.into_dispatch(),
+        shift.into_dispatch(),
+        shortcut.into_dispatch(),
+    );
+    Tensor::from_dispatch(<Dispatch as EvalOps>::scale_shift_add_relu(
+        x.into_dispatch(),
+        scale,
+        shift,
+        shortcut,
+    ))
+}
+
+/// Max pooling; with [`Activation::Relu`], of the values after ReLU.
+pub fn max_pool2d(x: Tensor<4>, pool: Pool, activation: Activation) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as TrainOps>::max_pool2d(
+        x.into_dispatch(),
+        pool,
+        activation,
+    ))
+}

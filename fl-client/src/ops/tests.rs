@@ -1,0 +1,319 @@
+//! The kernels against burn's own operations, on odd shapes, forward and backward, and on pools of several sizes.
+
+use burn::tensor::{
+    Device, Gradients, Tensor, TensorData,
+    activation::relu,
+    module,
+    ops::{ConvOptions, MaxPoolOptions},
+};
+use proptest::prelude::*;
+
+use super::*;
+
+/// Values in -1..1 that differ from element to element, the same every time.
+fn drawn<const D: usize>(shape: [usize; D], salt: u64) -> TensorData {
+    let mut random = kernels::random::Random::new(salt);
+    let count = shape.iter().product();
+    let values: Vec<f32> = (0..count).map(|_| random.between(-1.0, 1.0) as f32).collect();
+    TensorData::new(values, shape)
+}
+
+fn leaf<const D: usize>(shape: [usize; D], salt: u64) -> Tensor<D> {
+    Tensor::from_data(drawn(shape, salt), &Device::flex().autodiff()).require_grad()
+}
+
+fn constant<const D: usize>(shape: [usize; D], salt: u64) -> Tensor<D> {
+    Tensor::from_data(drawn(shape, salt), &Device::flex().autodiff())
+}
+
+fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().unwrap()
+}
+
+fn gradient<const D: usize>(leaf: &Tensor<D>, gradients: &mut Gradients) -> Vec<f32> {
+    host(leaf.grad_remove(gradients).unwrap())
+}
+
+/// A number that depends on every element of `out`, each with a weight of its own.
+fn mixed(out: Tensor<4>, salt: u64) -> Tensor<1> {
+    let weights = constant(out.dims(), salt);
+    (out * weights).sum()
+}
+
+fn assert_close(ours: &[f32], theirs: &[f32], what: &str) -> Result<(), TestCaseError> {
+    prop_assert_eq!(ours.len(), theirs.len(), "{}", what);
+    for (at, (a, b)) in ours.iter().zip(theirs).enumerate() {
+        prop_assert!(
+            (a - b).abs() <= 2e-4 * (1.0 + b.abs()),
+            "{} at {}: {} against {}",
+            what,
+            at,
+            a,
+            b
+        );
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone)]
+struct Convolution {
+    images: [usize; 4],
+    weights: [usize; 4],
+    slide: Slide,
+    with_bias: bool,
+}
+
+fn convolution() -> impl Strategy<Value = Convolution> {
+    let sizes = (1..4usize, 1..4usize, 1..12usize, 1..12usize, 1..5usize);
+    let window = (
+        [1..5usize, 1..5usize],
+        [1..4usize, 1..4usize],
+        [0..4usize, 0..4usize],
+    );
+    (sizes, window, any::<bool>()).prop_map(|((n, c, h, w, o), (kernel, stride, padding), with_bias)| {
+        // A window never exceeds the image with its border.
+        let [kh, kw] = [
+            kernel[0].min(h + 2 * padding[0]),
+            kernel[1].min(w + 2 * padding[1]),
+        ];
+        Convolution {
+            images: [n, c, h, w],
+            weights: [o, c, kh, kw],
+            slide: Slide { stride, padding },
+            with_bias,
+        }
+    })
+}
+
+/// Output and gradients of images, weights and bias.
+fn convolve(case: &Convolution, ours: bool) -> Vec<Vec<f32>> {
+    let (x, weight) = (leaf(case.images, 1), leaf(case.weights, 2));
+    let bias = case.with_bias.then(|| leaf([case.weights[0]], 3));
+    let Slide { stride, padding } = case.slide;
+    let out = if ours {
+        conv2d(x.clone(), weight.clone(), bias.clone(), case.slide)
+    } else {
+        let options = ConvOptions::new(stride, padding, [1, 1], 1);
+        module::conv2d(x.clone(), weight.clone(), bias.clone(), options)
+    };
+    let mut all = mixed(out.clone(), 4).backward();
+    let mut results = vec![host(out), gradient(&x, &mut all), gradient(&weight, &mut all)];
+    results.extend(bias.map(|bias| gradient(&bias, &mut all)));
+    results
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn convolution_and_its_gradients_equal_burns(case in convolution()) {
+        for (nth, (a, b)) in convolve(&case, true).iter().zip(&convolve(&case, false)).enumerate() {
+            assert_close(a, b, ["output", "images", "weights", "bias"][nth])?;
+        }
+    }
+
+    #[test]
+    fn normalisation_and_its_gradients_equal_the_formula(
+        shape in [1..5usize, 1..5usize, 1..9usize, 1..9usize],
+        what in 0..3usize,
+    ) {
+        prop_assume!(shape[0] * shape[2] * shape[3] > 1);
+        for (nth, (a, b)) in normalise(shape, what, true).iter().zip(&normalise(shape, what, false)).enumerate() {
+            assert_close(a, b, ["output", "mean", "variance", "x", "gamma", "beta", "shortcut"][nth])?;
+        }
+    }
+
+    #[test]
+    fn pooling_and_its_gradient_equal_burns(
+        shape in [1..4usize, 1..4usize, 1..40usize, 1..40usize],
+        (kernel, padding) in (1..4usize).prop_flat_map(|kernel| (Just(kernel), 0..=kernel / 2)),
+        stride in 1..4usize,
+        rectify: bool,
+    ) {
+        prop_assume!(shape[2] + 2 * padding >= kernel && shape[3] + 2 * padding >= kernel);
+        let pool = Pool { kernel, slide: Slide::square(stride, padding) };
+        let (ours, theirs) = (pooled(shape, pool, rectify, true), pooled(shape, pool, rectify, false));
+        prop_assert_eq!(&ours[0], &theirs[0]);
+        assert_close(&ours[1], &theirs[1], "gradient")?;
+    }
+
+    #[test]
+    fn scaling_and_shifting_equals_the_formula(shape in [1..4usize, 1..5usize, 1..8usize, 1..8usize]) {
+        let device = Device::flex();
+        let tensor = |salt| Tensor::<4>::from_data(drawn(shape, salt), &device);
+        let channel = |salt| Tensor::<1>::from_data(drawn([shape[1]], salt), &device);
+        let wide = |tensor: Tensor<1>| tensor.reshape([1, shape[1], 1, 1]);
+        let line = || [channel(2), channel(3)];
+        let plain = tensor(1) * wide(channel(2)) + wide(channel(3));
+        let none = scale_shift(tensor(1), line(), Activation::None);
+        assert_close(&host(none), &host(plain.clone()), "plain")?;
+        let rectified = scale_shift(tensor(1), line(), Activation::Relu);
+        assert_close(&host(rectified), &host(relu(plain.clone())), "relu")?;
+        let added = scale_shift_add_relu(tensor(1), line(), tensor(4));
+        assert_close(&host(added), &host(relu(plain + tensor(4))), "shortcut")?;
+    }
+}
+
+/// Output, statistics and gradients; `what` follows is nothing, ReLU, or a shortcut and ReLU.
+fn normalise(shape: [usize; 4], what: usize, ours: bool) -> Vec<Vec<f32>> {
+    let channels = [shape[1]];
+    let (x, gamma, beta) = (leaf(shape, 1), leaf(channels, 2), leaf(channels, 3));
+    let shortcut = leaf(shape, 4);
+    let affine = [gamma.clone(), beta.clone()];
+    let normalized = match (ours, what) {
+        (true, 0) => batch_norm(x.clone(), affine, 1e-2, Activation::None),
+        (true, 1) => batch_norm(x.clone(), affine, 1e-2, Activation::Relu),
+        (true, _) => batch_norm_add_relu(x.clone(), affine, shortcut.clone(), 1e-2),
+        (false, _) => {
+            let wide = |tensor: Tensor<1>| tensor.reshape([1, shape[1], 1, 1]);
+            let flat = x.clone().swap_dims(0, 1).reshape([shape[1] as i32, -1]);
+            let mean = flat.clone().mean_dim(1);
+            let variance = (flat - mean.clone()).square().mean_dim(1).reshape(channels);
+            let mean = mean.reshape(channels);
+            let scale = gamma.clone() / (variance.clone() + 1e-2).sqrt();
+            let out = (x.clone() - wide(mean.clone())) * wide(scale) + wide(beta.clone());
+            let out = match what {
+                0 => out,
+                1 => relu(out),
+                _ => relu(out + shortcut.clone()),
+            };
+            BatchNormOutput { out, mean, variance }
+        }
+    };
+    let BatchNormOutput { out, mean, variance } = normalized;
+    let mut all = mixed(out.clone(), 5).backward();
+    let mut results = vec![host(out), host(mean), host(variance)];
+    results.extend([
+        gradient(&x, &mut all),
+        gradient(&gamma, &mut all),
+        gradient(&beta, &mut all),
+    ]);
+    if what == 2 {
+        results.push(gradient(&shortcut, &mut all));
+    }
+    results
+}
+
+fn pooled(shape: [usize; 4], pool: Pool, rectify: bool, ours: bool) -> [Vec<f32>; 2] {
+    let x = leaf(shape, 1);
+    let Pool {
+        kernel,
+        slide: Slide { stride, padding },
+    } = pool;
+    let out = match (ours, rectify) {
+        (true, true) => max_pool2d(x.clone(), pool, Activation::Relu),
+        (true, false) => max_pool2d(x.clone(), pool, Activation::None),
+        (false, _) => {
+            let x = if rectify { relu(x.clone()) } else { x.clone() };
+            let mut options = MaxPoolOptions::new([kernel; 2]);
+            options.stride = stride;
+            options.padding = padding.map(|padding| (padding, padding));
+            module::max_pool2d(x, options)
+        }
+    };
+    let mut all = mixed(out.clone(), 2).backward();
+    [host(out), gradient(&x, &mut all)]
+}
+
+#[test]
+fn a_flat_window_sends_its_gradient_to_the_first_pixel_as_pytorch_does() {
+    let device = Device::flex().autodiff();
+    let x = Tensor::<4>::ones([1, 1, 2, 18], &device).require_grad();
+    let pool = Pool {
+        kernel: 2,
+        slide: Slide::square(2, 0),
+    };
+    let mut all = max_pool2d(x.clone(), pool, Activation::Relu).sum().backward();
+    let expected: Vec<f32> = (0..36)
+        .map(|at| if at < 18 && at % 2 == 0 { 1.0 } else { 0.0 })
+        .collect();
+    assert_eq!(gradient(&x, &mut all), expected);
+}
+
+#[test]
+fn nan_passes_through_relu_and_pooling() {
+    let device = Device::flex();
+    let mut values = vec![1.0f32; 4 * 36];
+    values[20] = f32::NAN;
+    let x = Tensor::<4>::from_data(TensorData::new(values, [1, 1, 4, 36]), &device);
+    let pool = Pool {
+        kernel: 2,
+        slide: Slide::square(2, 0),
+    };
+    let out = host(max_pool2d(x.clone(), pool, Activation::Relu));
+    assert_eq!(out.iter().filter(|value| value.is_nan()).count(), 1);
+    let ones = || Tensor::<1>::ones([1], &device);
+    let out = host(scale_shift(x, [ones(), ones()], Activation::Relu));
+    assert_eq!(out.iter().filter(|value| value.is_nan()).count(), 1);
+}
+
+/// Shapes that take every route: large planes in row tiles, small planes in groups, many channels, steps, 1×1.
+#[test]
+fn results_are_the_same_bits_on_one_two_and_four_threads() {
+    let case = |images, weights, slide, with_bias| Convolution {
+        images,
+        weights,
+        slide,
+        with_bias,
+    };
+    let cases = [
+        case([2, 40, 150, 150], [5, 40, 3, 3], Slide::square(1, 1), true),
+        case([9, 70, 5, 5], [33, 70, 3, 3], Slide::square(1, 1), true),
+        case([3, 33, 30, 30], [8, 33, 7, 7], Slide::square(2, 3), false),
+        case([3, 64, 20, 20], [32, 64, 1, 1], Slide::square(1, 0), false),
+        case([3, 64, 20, 20], [32, 64, 1, 1], Slide::square(2, 0), false),
+    ];
+    let pool = Pool {
+        kernel: 3,
+        slide: Slide::square(2, 1),
+    };
+    let everything = || {
+        let mut results: Vec<_> = cases.iter().flat_map(|case| convolve(case, true)).collect();
+        results.extend((0..3).flat_map(|what| normalise([5, 7, 33, 31], what, true)));
+        results.extend(pooled([3, 5, 33, 31], pool, true, true));
+        let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+        results.into_iter().map(bits).collect::<Vec<_>>()
+    };
+    let on = |threads| {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap()
+            .install(everything)
+    };
+    let one = on(1);
+    for threads in [2, 4] {
+        assert!(on(threads) == one, "{threads} threads");
+    }
+}
+
+/// The large shapes of the test above against burn's own operations.
+#[test]
+fn large_convolutions_equal_burns() {
+    for (images, weights, slide) in [
+        ([2, 40, 150, 150], [5, 40, 3, 3], Slide::square(1, 1)),
+        ([9, 70, 5, 5], [33, 70, 3, 3], Slide::square(1, 1)),
+        ([3, 33, 30, 30], [8, 33, 7, 7], Slide::square(2, 3)),
+        ([3, 64, 20, 20], [32, 64, 1, 1], Slide::square(2, 0)),
+    ] {
+        let case = Convolution {
+            images,
+            weights,
+            slide,
+            with_bias: true,
+        };
+        for (nth, (ours, theirs)) in convolve(&case, true)
+            .iter()
+            .zip(&convolve(&case, false))
+            .enumerate()
+        {
+            let largest = theirs.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+            for (a, b) in ours.iter().zip(theirs) {
+                assert!(
+                    (a - b).abs() <= 1e-4 * (1.0 + largest),
+                    "{case:?} result {nth}: {a} against {b}"
+                );
+            }
+        }
+    }
+}
