@@ -1,7 +1,7 @@
 //! The plan: every job with typed arguments, every file with its one writer; and the graph an executor runs.
 //!
 //! In: [`crate::check::Checked`]. Out: [`Plan`], and from it a [`Dag`]. Pure; randomness comes only from the seed.
-//! Start at [`lower`]. A `Plan` always keeps: one writer per file, no cycle, every read file written or known.
+//! Start at [`lower()`]. A `Plan` always keeps: one writer per file, no cycle, every read file written or known.
 
 mod dag;
 mod edges;

@@ -2,7 +2,7 @@
 //!
 //! The directory can be moved as a whole: catalogs name their place by `${PEGASUS_FEDWING_DIR}`, which Pegasus expands
 //! and `plan.sh` sets from its own location. The `PEGASUS_` prefix takes it through HTCondor's environment filter to
-//! the planning of sub-workflows. [`write`] fills the directory, [`read`] takes any author's Pegasus 5 workflow.
+//! the planning of sub-workflows. [`write()`] fills the directory, [`read()`] takes any author's Pegasus 5 workflow.
 
 mod catalogs;
 mod document;

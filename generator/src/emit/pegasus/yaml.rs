@@ -11,6 +11,14 @@ impl Display for Text<'_> {
             return f.write_str(self.0);
         }
         f.write_char('"')?;
+        if self
+            .0
+            .bytes()
+            .all(|b| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\')
+        {
+            f.write_str(self.0)?;
+            return f.write_char('"');
+        }
         for c in self.0.chars() {
             match c {
                 '"' => f.write_str("\\\"")?,
@@ -31,11 +39,12 @@ impl Display for Text<'_> {
 /// Whether a text needs no quotes: a letter, then letters, digits and `_./-`, and not a word with a meaning.
 fn is_plain(text: &str) -> bool {
     const WORDS: [&str; 10] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan"];
+    const LONGEST: usize = "false".len();
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'/' | b'-'))
-        && !WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
+        && (text.len() > LONGEST || !WORDS.iter().any(|word| text.eq_ignore_ascii_case(word)))
 }
 
 /// A command line as a flow list, one flag with its value a line.
@@ -81,7 +90,7 @@ mod tests {
             struct Document { key: String, list: Vec<String> }
             let document: Document = serde_saphyr::from_str(&yaml).unwrap();
             prop_assert_eq!(&document.key, &text);
-            prop_assert_eq!(&document.list, &[text.clone()]);
+            prop_assert_eq!(&document.list, std::slice::from_ref(&text));
         }
     }
 
