@@ -176,7 +176,8 @@ fn a_key_the_schema_does_not_describe_is_refused_everywhere() {
         for place in places {
             let mut broken = sample.clone();
             let map = broken.pointer_mut(&place).unwrap().as_object_mut().unwrap();
-            map.insert("zzz unknown".to_owned(), json!(1));
+            // A list fits none of the mappings with free keys either.
+            map.insert("zzz unknown".to_owned(), json!([]));
             assert!(form(&checked(&broken)), "at {place:?}: {broken:#}");
             tried += 1;
         }
@@ -185,7 +186,7 @@ fn a_key_the_schema_does_not_describe_is_refused_everywhere() {
 }
 
 #[test]
-fn a_required_key_that_is_missing_is_refused_and_another_is_not() {
+fn a_required_key_that_is_missing_is_refused() {
     let root = schema();
     let definitions = root["$defs"].as_object().unwrap();
     let required: usize = definitions
@@ -194,7 +195,11 @@ fn a_required_key_that_is_missing_is_refused_and_another_is_not() {
         .map(|keys| keys.as_array().unwrap().len())
         .sum();
     assert!(required > 30, "{required}");
-    let shortest = samples(&root, &root).remove(0);
+    let mut shortest = samples(&root, &root).remove(0);
+    shortest["datasets"]
+        .as_object_mut()
+        .unwrap()
+        .retain(|name, _| name == "e0");
     assert!(!form(&checked(&shortest)));
     let mut places = Vec::new();
     mappings(&shortest, "", &mut |at, map| {
