@@ -2,6 +2,8 @@
 //!
 //! `UPDATE=1 cargo test -p fedwing --test spec_schema` rewrites `generator/spec.schema.json`.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
 use std::{collections::BTreeMap, fs, path::Path};
 
 use fedwing::{
@@ -75,15 +77,8 @@ fn string(schema: &Value) -> Value {
 
 fn objects(root: &Value, schema: &Value) -> Vec<Value> {
     let Some(Value::Object(properties)) = schema.get("properties") else {
-        let entries = samples(root, &schema["additionalProperties"])
-            .into_iter()
-            .enumerate();
-        return vec![
-            entries
-                .map(|(i, value)| (format!("e{i}"), value))
-                .collect::<Map<_, _>>()
-                .into(),
-        ];
+        let entries = samples(root, &schema["additionalProperties"]);
+        return entries.into_iter().map(|value| json!({ "e0": value })).collect();
     };
     assert_eq!(
         schema["additionalProperties"],
@@ -170,7 +165,7 @@ fn mappings(value: &Value, at: &str, visit: &mut dyn FnMut(&str, &Map<String, Va
 fn a_key_the_schema_does_not_describe_is_refused_everywhere() {
     let root = schema();
     let mut tried = 0;
-    for sample in samples(&root, &root).into_iter().step_by(5) {
+    for sample in samples(&root, &root).into_iter().step_by(3) {
         let mut places = Vec::new();
         mappings(&sample, "", &mut |at, _| places.push(at.to_owned()));
         for place in places {
@@ -195,11 +190,7 @@ fn a_required_key_that_is_missing_is_refused() {
         .map(|keys| keys.as_array().unwrap().len())
         .sum();
     assert!(required > 30, "{required}");
-    let mut shortest = samples(&root, &root).remove(0);
-    shortest["datasets"]
-        .as_object_mut()
-        .unwrap()
-        .retain(|name, _| name == "e0");
+    let shortest = samples(&root, &root).remove(0);
     assert!(!form(&checked(&shortest)));
     let mut places = Vec::new();
     mappings(&shortest, "", &mut |at, map| {
