@@ -290,6 +290,35 @@ impl<T: Written> Written for Vec<At<T>> {
     }
 }
 
+/// A list that is not empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Several<T>(pub Vec<At<T>>);
+
+impl<T: JsonSchema> JsonSchema for Several<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Several_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "array", "items": generator.subschema_for::<T>(), "minItems": 1 })
+    }
+}
+
+impl<T: Written> Written for Several<T> {
+    fn read(node: &Node, place: Place<'_>, found: &mut Found) -> Option<Self> {
+        let list = Vec::read(node, place, found)?;
+        if list.is_empty() {
+            empty(place, found);
+            return None;
+        }
+        Some(Self(list))
+    }
+}
+
 /// A whole number from `MIN` to `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Whole<const MIN: u64, const MAX: u64>(u64);

@@ -13,7 +13,7 @@ mod written;
 pub use decode::{At, Found, guess, listed};
 pub use leaf::{
     Channels, ClassOf, Decay, FilePath, Finite, FormatVersion, Memory, Name, Named, NonNegative, Part,
-    Positive, Share, Text, Time, Trim, Whole,
+    Positive, Several, Share, Text, Time, Trim, Whole,
 };
 pub use schema::schema;
 pub use tree::MAX_BYTES;
