@@ -1,6 +1,8 @@
 //! Specifications that carry their expectation in their first lines: `# expects FL0206 at 12:11`, or
 //! `# expects nothing`. Each rule has one that triggers it and a near miss that must not.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
 use std::{
     collections::BTreeSet,
     fs,

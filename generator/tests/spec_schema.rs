@@ -2,6 +2,8 @@
 //!
 //! `UPDATE=1 cargo test -p fedwing --test spec_schema` rewrites `generator/spec.schema.json`.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
 use std::{collections::BTreeMap, fs, path::Path};
 
 use fedwing::{
@@ -75,15 +77,8 @@ fn string(schema: &Value) -> Value {
 
 fn objects(root: &Value, schema: &Value) -> Vec<Value> {
     let Some(Value::Object(properties)) = schema.get("properties") else {
-        let entries = samples(root, &schema["additionalProperties"])
-            .into_iter()
-            .enumerate();
-        return vec![
-            entries
-                .map(|(i, value)| (format!("e{i}"), value))
-                .collect::<Map<_, _>>()
-                .into(),
-        ];
+        let entries = samples(root, &schema["additionalProperties"]);
+        return entries.into_iter().map(|value| json!({ "e0": value })).collect();
     };
     assert_eq!(
         schema["additionalProperties"],
@@ -170,13 +165,14 @@ fn mappings(value: &Value, at: &str, visit: &mut dyn FnMut(&str, &Map<String, Va
 fn a_key_the_schema_does_not_describe_is_refused_everywhere() {
     let root = schema();
     let mut tried = 0;
-    for sample in samples(&root, &root).into_iter().step_by(5) {
+    for sample in samples(&root, &root).into_iter().step_by(3) {
         let mut places = Vec::new();
         mappings(&sample, "", &mut |at, _| places.push(at.to_owned()));
         for place in places {
             let mut broken = sample.clone();
             let map = broken.pointer_mut(&place).unwrap().as_object_mut().unwrap();
-            map.insert("zzz unknown".to_owned(), json!(1));
+            // A list fits none of the mappings with free keys either.
+            map.insert("zzz unknown".to_owned(), json!([]));
             assert!(form(&checked(&broken)), "at {place:?}: {broken:#}");
             tried += 1;
         }
@@ -185,7 +181,7 @@ fn a_key_the_schema_does_not_describe_is_refused_everywhere() {
 }
 
 #[test]
-fn a_required_key_that_is_missing_is_refused_and_another_is_not() {
+fn a_required_key_that_is_missing_is_refused() {
     let root = schema();
     let definitions = root["$defs"].as_object().unwrap();
     let required: usize = definitions

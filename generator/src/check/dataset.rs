@@ -234,7 +234,7 @@ fn task(task: At<types::Task>, source: Option<&types::Source>, found: &mut Found
         types::Task::Multiclass(settings) => {
             let types::Multiclass { classes } = settings.value;
             let classes = classes?;
-            if classes.value.len() == 1 {
+            if classes.value.0.len() == 1 {
                 let words = "a model needs at least two classes to tell apart, `classes` has one";
                 found.push(
                     Diagnostic::error(Code::TooFewClasses, classes.span, words).label("needs two or more"),
@@ -244,10 +244,11 @@ fn task(task: At<types::Task>, source: Option<&types::Source>, found: &mut Found
             labels_of_source(&classes, source, found);
             if let Some(types::Source::Table(table)) = source
                 && let Some(columns) = &table.value.labels
-                && columns.value.len() > 1
+                && columns.value.0.len() > 1
             {
                 let columns: Vec<&str> = columns
                     .value
+                    .0
                     .iter()
                     .map(|column| column.value.0.as_str())
                     .collect();

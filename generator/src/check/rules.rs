@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     diag::{Code, Diagnostic, Span},
-    spec::{At, Found, Text, guess, listed},
+    spec::{At, Found, Several, Text, guess, listed},
 };
 
 /// Refuses a value whose feature is described but not built.
@@ -27,18 +27,14 @@ pub fn word_not_built(word: &str, span: Span, built: &[&str], found: &mut Found)
     );
 }
 
-/// The texts of a list; reports repetitions, and the list itself at `at` when it is empty.
-pub fn texts(name: &str, list: At<Vec<At<Text>>>, found: &mut Found) -> Vec<At<String>> {
-    if list.value.is_empty() {
-        let words = format!("`{name}` is empty");
-        found.push(Diagnostic::error(Code::Empty, list.span, words).label("needs at least one entry"));
-    }
+/// The texts of a list; reports repetitions.
+pub fn texts(name: &str, list: At<Several<Text>>, found: &mut Found) -> Vec<At<String>> {
     let mut seen = BTreeSet::new();
     let mut texts = Vec::new();
     for At {
         value: Text(text),
         span,
-    } in list.value
+    } in list.value.0
     {
         if seen.insert(text.clone()) {
             texts.push(At { value: text, span });

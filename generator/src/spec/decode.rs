@@ -3,7 +3,7 @@
 //! A broken value is reported and becomes `None` in the field that holds it; its neighbours are read all the same.
 //! [`Written`] is what a type of the specification can do: be read from a node, and describe itself as JSON Schema.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{borrow::Cow, collections::BTreeSet, fmt};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -42,6 +42,20 @@ pub struct Place<'a> {
     pub span: Span,
 }
 
+impl fmt::Display for Place<'_> {
+    /// The name in backticks; the whole specification in plain words.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.name == WHOLE {
+            f.write_str(self.name)
+        } else {
+            write!(f, "`{}`", self.name)
+        }
+    }
+}
+
+/// The name of the place of a whole specification.
+pub const WHOLE: &str = "the specification";
+
 /// What was found while reading.
 pub type Found = Vec<Diagnostic>;
 
@@ -70,7 +84,7 @@ pub fn at<T: Written>(node: &Node, place: Place<'_>, found: &mut Found) -> Optio
 pub fn wrong_type(node: &Node, place: Place<'_>, wanted: &str, found: &mut Found) {
     let given = match &node.value {
         Value::Null => {
-            let words = format!("`{}` has no value", place.name);
+            let words = format!("{place} has no value");
             return found
                 .push(Diagnostic::error(Code::NoValue, place.span, words).label(format!("needs {wanted}")));
         }
@@ -84,7 +98,7 @@ pub fn wrong_type(node: &Node, place: Place<'_>, wanted: &str, found: &mut Found
     let error = Diagnostic::error(
         Code::WrongType,
         node.span,
-        format!("`{}` must be {wanted}, not {given}", place.name),
+        format!("{place} must be {wanted}, not {given}"),
     )
     .label(format!("must be {wanted}"));
     found.push(match &node.value {
@@ -94,6 +108,7 @@ pub fn wrong_type(node: &Node, place: Place<'_>, wanted: &str, found: &mut Found
         Value::Text(text) if text.parse::<f64>().is_ok() && wanted.contains("number") => {
             error.help("remove the quotes to make it a number")
         }
+        Value::Text(text) if wanted == "a list" => error.help(format!("write `[{}]`", shorten(text))),
         _ => error,
     });
 }
@@ -110,7 +125,7 @@ pub fn entries<'a>(node: &'a Node, place: Place<'_>, found: &mut Found) -> Optio
         if seen.insert(entry.key.as_str()) {
             first.push(entry);
         } else {
-            let words = format!("`{}` is given twice in `{}`", shorten(&entry.key), place.name);
+            let words = format!("`{}` is given twice in {place}", shorten(&entry.key));
             found.push(
                 Diagnostic::error(Code::DuplicateKey, entry.key_span, words).label("remove one of the two"),
             );
@@ -205,20 +220,20 @@ impl<'a, 'f> Fields<'a, 'f> {
             if let Some(guess) = guess {
                 missing.retain(|name| *name != guess);
             }
-            let words = format!("`{}` has no key `{}`", place.name, shorten(&entry.key));
+            let words = format!("{place} has no key `{}`", shorten(&entry.key));
             let error = Diagnostic::error(Code::UnknownKey, entry.key_span, words);
-            let allowed = format!("the keys of `{}` are {}", place.name, listed(known));
+            let allowed = format!("the keys of {place} are {}", listed(known));
             found.push(match guess {
                 Some(guess) => error.label(format!("did you mean `{guess}`?")).help(allowed),
                 None => error.label("not a key here").help(allowed),
             });
         }
         for name in missing {
-            let words = format!("`{}` lacks the key `{name}`", place.name);
+            let words = format!("{place} lacks the key `{name}`");
             found.push(
                 Diagnostic::error(Code::MissingKey, place.span, words)
                     .label(format!("needs `{name}`"))
-                    .help(format!("the keys of `{}` are {}", place.name, listed(known))),
+                    .help(format!("the keys of {place} are {}", listed(known))),
             );
         }
     }
@@ -252,7 +267,7 @@ pub fn choice<'a>(
             let [entry] = entries[..] else {
                 let given: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
                 let span = entries.get(1).map_or(place.span, |second| second.key_span);
-                let words = format!("`{}` needs one of its words, not {}", place.name, given.len());
+                let words = format!("{place} takes one of its words, not {}", given.len());
                 found.push(
                     Diagnostic::error(Code::WrongType, span, words)
                         .label(if given.is_empty() {
@@ -271,7 +286,7 @@ pub fn choice<'a>(
             }
         }
         _ => {
-            wrong_type(node, place, &format!("one of {}", listed(known)), found);
+            wrong_type(node, place, &either(known), found);
             return None;
         }
     };
@@ -284,9 +299,9 @@ pub fn choice<'a>(
 
 /// Reports a word that is not among those known.
 pub fn unknown_word(word: &str, span: Span, place: Place<'_>, known: &[&str], found: &mut Found) {
-    let words = format!("`{}` cannot be `{}`", place.name, shorten(word));
+    let words = format!("{place} cannot be `{}`", shorten(word));
     let error = Diagnostic::error(Code::UnknownWord, span, words);
-    let allowed = format!("it can be {}", listed(known));
+    let allowed = format!("it can be {}", either(known));
     found.push(match guess(word, known.iter().copied()) {
         Some(guess) => error.label(format!("did you mean `{guess}`?")).help(allowed),
         None => error.label("not known here").help(allowed),
@@ -332,11 +347,20 @@ pub fn guess<'k>(given: &str, known: impl Iterator<Item = &'k str>) -> Option<&'
 
 /// Words as "`a`, `b` and `c`".
 pub fn listed(words: &[&str]) -> String {
+    joined(words, "and")
+}
+
+/// Words as "`a`, `b` or `c`".
+fn either(words: &[&str]) -> String {
+    joined(words, "or")
+}
+
+fn joined(words: &[&str], last_joint: &str) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     match quoted.split_last() {
         None => "none".to_owned(),
         Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        Some((last, rest)) => format!("{} {last_joint} {last}", rest.join(", ")),
     }
 }
 

@@ -63,7 +63,7 @@ fn out_of_range(
     range: &str,
     found: &mut Found,
 ) {
-    let words = format!("`{}` cannot be {given}", place.name);
+    let words = format!("{place} cannot be {given}");
     found.push(Diagnostic::error(Code::OutOfRange, node.span, words).label(format!("must be {range}")));
 }
 
@@ -95,7 +95,7 @@ impl Written for Text {
     fn read(node: &Node, place: Place<'_>, found: &mut Found) -> Option<Self> {
         let text = text(node, place, found)?;
         if text.trim().is_empty() {
-            let words = format!("`{}` is empty", place.name);
+            let words = format!("{place} is empty");
             found.push(Diagnostic::error(Code::Empty, node.span, words).label("needs a text"));
             return None;
         }
@@ -122,7 +122,7 @@ impl Written for FilePath {
         if !home && !text.contains(char::is_control) && !text.starts_with(char::is_whitespace) {
             return Some(Self(text));
         }
-        let words = format!("`{}` is not a usable path: `{}`", place.name, shorten(&text));
+        let words = format!("{place} is not a usable path: `{}`", shorten(&text));
         let error = Diagnostic::error(Code::UnusablePath, node.span, words);
         found.push(if home {
             error
@@ -205,7 +205,7 @@ impl<T: Written> Written for Named<T> {
             let name = name(
                 &entry.key,
                 span,
-                &format!("an entry of `{}`", place.name),
+                &format!("an entry of {place}"),
                 DatasetName::new,
                 found,
             );
@@ -261,7 +261,7 @@ impl Written for ClassOf {
 }
 
 fn empty(place: Place<'_>, found: &mut Found) {
-    let words = format!("`{}` is empty", place.name);
+    let words = format!("{place} is empty");
     found.push(Diagnostic::error(Code::Empty, place.span, words).label("needs at least one entry"));
 }
 
@@ -287,6 +287,35 @@ impl<T: Written> Written for Vec<At<T>> {
             .collect();
         // A list of which nothing could be read is not an empty list.
         (items.is_empty() || !read.is_empty()).then_some(read)
+    }
+}
+
+/// A list that is not empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Several<T>(pub Vec<At<T>>);
+
+impl<T: JsonSchema> JsonSchema for Several<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Several_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "array", "items": generator.subschema_for::<T>(), "minItems": 1 })
+    }
+}
+
+impl<T: Written> Written for Several<T> {
+    fn read(node: &Node, place: Place<'_>, found: &mut Found) -> Option<Self> {
+        let list = Vec::read(node, place, found)?;
+        if list.is_empty() {
+            empty(place, found);
+            return None;
+        }
+        Some(Self(list))
     }
 }
 
@@ -483,7 +512,7 @@ macro_rules! quantity {
                     Some(given) if ($min..=$max).contains(&given.0) => return Some(Self(given)),
                     Some(given) => out_of_range(node, place, given, $range, found),
                     None => {
-                        let words = format!("`{}` is not {}", place.name, $wanted);
+                        let words = format!("{place} is not {}", $wanted);
                         found.push(Diagnostic::error(Code::InvalidQuantity, node.span, words).label(concat!("must be ", $wanted)));
                     }
                 }
@@ -539,7 +568,7 @@ impl Literal<u64> for Channels {
 }
 
 impl Literal<f64> for Share {
-    fn of(_: f64) -> Self {
-        Self(Fraction::ONE)
+    fn of(literal: f64) -> Self {
+        Self(Fraction::new(literal).expect("a default is in range"))
     }
 }

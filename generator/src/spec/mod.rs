@@ -13,14 +13,14 @@ mod written;
 pub use decode::{At, Found, guess, listed};
 pub use leaf::{
     Channels, ClassOf, Decay, FilePath, Finite, FormatVersion, Memory, Name, Named, NonNegative, Part,
-    Positive, Share, Text, Time, Trim, Whole,
+    Positive, Several, Share, Text, Time, Trim, Whole,
 };
 pub use schema::schema;
 pub use tree::MAX_BYTES;
 pub use types::Spec;
 
 use crate::diag::{Code, Diagnostic, Span};
-use decode::{Place, Written};
+use decode::{Place, WHOLE, Written};
 
 /// Reads a specification, pushing every mistake to `found`. Fields that could not be read are `None` in what is
 /// returned; `None` as a whole when there is no mapping to read at all.
@@ -32,10 +32,19 @@ pub fn read(text: &str, found: &mut Found) -> Option<Spec> {
             return None;
         }
     };
+    if root.value == tree::Value::Null {
+        let error = Diagnostic::error(Code::Empty, Span::default(), "this specification is empty");
+        found.push(
+            error
+                .label("needs a mapping")
+                .help("start from one of the examples"),
+        );
+        return None;
+    }
     Spec::read(
         &root,
         Place {
-            name: "the specification",
+            name: WHOLE,
             span: Span::default(),
         },
         found,

@@ -7,7 +7,7 @@ use super::{
     decode::At,
     leaf::{
         Channels, ClassOf, Decay, FilePath, Finite, FormatVersion, Memory, Name, Named, NonNegative, Part,
-        Positive, Share, Text, Time, Trim, Whole,
+        Positive, Several, Share, Text, Time, Trim, Whole,
     },
     written::{choice, mapping},
 };
@@ -104,7 +104,7 @@ mapping! {
         /// Column of the institution, for the `natural` partition.
         site: optional Text,
         /// One column of label text (several labels separated by `|`), or several columns of 0 and 1.
-        labels: required Vec<At<Text>>,
+        labels: required Several<Text>,
     }
 }
 
@@ -142,7 +142,7 @@ mapping! {
     /// Class 0 when all labels of an image are among `negative`, else class 1.
     pub struct Binary {
         /// Labels that make an image negative.
-        negative: required Vec<At<Text>>,
+        negative: required Several<Text>,
     }
 }
 
@@ -150,7 +150,7 @@ mapping! {
     /// One class an image; images with none or several of the classes are left out and counted.
     pub struct Multiclass {
         /// The classes, in the order of the model's outputs.
-        classes: required Vec<At<Text>>,
+        classes: required Several<Text>,
     }
 }
 
@@ -158,7 +158,7 @@ mapping! {
     /// One yes or no per label.
     pub struct Multilabel {
         /// The labels, in the order of the model's outputs.
-        labels: required Vec<At<Text>>,
+        labels: required Several<Text>,
     }
 }
 
@@ -200,9 +200,9 @@ mapping! {
         /// The column.
         name: required Text,
         /// Values that mean training.
-        train: required Vec<At<Text>>,
+        train: required Several<Text>,
         /// Values that mean testing.
-        test: required Vec<At<Text>>,
+        test: required Several<Text>,
     }
 }
 
@@ -460,7 +460,7 @@ mapping! {
     /// A place where clients' data lives; their jobs go there.
     pub struct Site {
         /// The clients, counted from 0.
-        clients: required Vec<At<Whole<0, 99_999>>>,
+        clients: required Several<Whole<0, 99_999>>,
         /// The folder of the data at that place.
         data: required FilePath,
         /// What HTCondor needs to know to send jobs there.

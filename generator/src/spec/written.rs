@@ -118,11 +118,10 @@ macro_rules! choice {
             }
 
             fn json_schema(_generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                let mut alternatives = Vec::new();
-                $( $crate::spec::written::choice!(
-                    @schema alternatives _generator $word concat!($( $variant_doc, "\n", )*) ; $(($type))?
-                ); )*
-                $crate::spec::schema::one_of(concat!($( $doc, "\n", )*), alternatives)
+                let alternatives = [$( $crate::spec::written::choice!(
+                    @schema _generator $word concat!($( $variant_doc, "\n", )*) ; $(($type))?
+                ), )*];
+                $crate::spec::schema::one_of(concat!($( $doc, "\n", )*), alternatives.concat())
             }
         }
     };
@@ -150,16 +149,16 @@ macro_rules! choice {
         }
     }};
 
-    (@schema $list:ident $generator:ident $word:literal $doc:expr ;) => {
-        $list.push($crate::spec::schema::word($word, $doc));
+    (@schema $generator:ident $word:literal $doc:expr ;) => {
+        vec![$crate::spec::schema::word($word, $doc)]
     };
-    (@schema $list:ident $generator:ident $word:literal $doc:expr ; ($type:ty)) => {
+    (@schema $generator:ident $word:literal $doc:expr ; ($type:ty)) => {{
+        let settings = $generator.subschema_for::<$type>();
         let place = $crate::spec::decode::Place { name: $word, span: $crate::diag::Span::default() };
-        if <$type as $crate::spec::decode::Written>::bare(place).is_some() {
-            $list.push($crate::spec::schema::word($word, $doc));
-        }
-        $list.push($crate::spec::schema::word_with($word, $doc, $generator.subschema_for::<$type>()));
-    };
+        let bare = <$type as $crate::spec::decode::Written>::bare(place);
+        let bare = bare.map(|_| $crate::spec::schema::word($word, $doc));
+        bare.into_iter().chain([$crate::spec::schema::word_with($word, $doc, settings)]).collect::<Vec<_>>()
+    }};
 }
 
 pub(crate) use choice;
