@@ -1,6 +1,6 @@
 //! Runs a graph of jobs on this machine, and continues a run that was stopped.
 //!
-//! In: a [`Dag`](crate::plan::Dag), a [`RunDir`], [`Options`]. Out: files in the run's folder, the record, a
+//! In: a [`Dag`](crate::plan::Dag), a [`RunDir`](crate::record::RunDir), [`Options`]. Out: files in the run's folder, the record, a
 //! [`RunOutcome`](crate::record::RunOutcome). Start at [`run`] and [`resume`].
 //!
 //! Always true, whatever happens in between:
