@@ -3,6 +3,11 @@
 //! No test depends on how long something takes: where one must wait for a job to be running, the job says so through a
 //! pipe in the file system ([`support::Gate`]).
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "all of this is test code, its helpers included"
+)]
+
 #[path = "engine/failures.rs"]
 mod failures;
 #[path = "engine/integrity.rs"]

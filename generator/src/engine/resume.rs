@@ -157,3 +157,142 @@ fn same_sources(
         then.is_some_and(|(_, digest)| *digest == now.digest)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use contract::units::{Bytes, Seconds};
+
+    use super::*;
+    use crate::{
+        check::Request,
+        plan::{Dag, DagJob, Label, Lfn, Program},
+        record::{Event, FileFact, Outcome, Stamp},
+    };
+
+    fn lfn(name: &str) -> Lfn {
+        Lfn::new(name).unwrap()
+    }
+
+    fn job(id: &str, inputs: &[&str], outputs: &[&str]) -> DagJob {
+        DagJob {
+            id: id.into(),
+            label: Label {
+                kind: "k".into(),
+                dataset: None,
+                round: None,
+                client: None,
+            },
+            program: Program::Path("/bin/true".to_owned()),
+            argv: Vec::new(),
+            env: BTreeMap::new(),
+            inputs: inputs.iter().map(|name| lfn(name)).collect(),
+            outputs: outputs.iter().map(|name| lfn(name)).collect(),
+            stdout: None,
+            stderr: None,
+            stdin: None,
+            request: Request {
+                cpus: 1,
+                memory: Bytes(0),
+                gpus: 0,
+                walltime: Seconds(1),
+            },
+            retries: 0,
+            after: Vec::new(),
+            in_place: Vec::new(),
+        }
+    }
+
+    /// `a` writes `x`, `b` makes `y` of it, `c` makes `z` of that.
+    fn chain() -> Dag {
+        Dag {
+            name: "e".to_owned(),
+            jobs: vec![
+                job("a", &[], &["x"]),
+                job("b", &["x"], &["y"]),
+                job("c", &["y"], &["z"]),
+            ],
+            external: BTreeMap::new(),
+        }
+    }
+
+    /// A record in which these jobs were done in this order, each leaving a file with this content.
+    fn history(done: &[(&str, &str, &str)]) -> History {
+        let first = Event::RunStarted {
+            fedwing_record: Event::VERSION,
+            at: Stamp(0),
+            fedwing: "0".into(),
+            name: "e".into(),
+            source: "/s".into(),
+            digest: "d".into(),
+            synthetic: false,
+            jobs: 3,
+            slots: 1,
+            host: "h".into(),
+        };
+        let ends = done
+            .iter()
+            .enumerate()
+            .map(|(place, (job, name, text))| Event::JobEnded {
+                at: Stamp(0),
+                job: (*job).to_owned(),
+                attempt: place as u32 + 1,
+                outcome: Outcome::Done,
+                wall_s: 0.0,
+                cpu_s: 0.0,
+                peak_memory: Bytes(0),
+                outputs: vec![FileFact {
+                    name: (*name).to_owned(),
+                    size: Bytes(text.len() as u64),
+                    sha256: Digest::of(text.as_bytes()).to_string(),
+                }],
+                failure: None,
+            });
+        History::from_events(std::iter::once(first).chain(ends)).unwrap()
+    }
+
+    /// Which jobs must run, with these files harmed, and which files were compared.
+    fn assessed(history: &History, harmed: &[&str]) -> (Vec<bool>, Vec<String>) {
+        let dag = chain();
+        let graph = Graph::new(&dag).unwrap();
+        let mut compared = Vec::new();
+        let assessment = assess(&graph, history, &[], |files| {
+            let names = files.iter().map(|(file, _)| graph.file(*file).name.to_string());
+            let names: Vec<String> = names.collect();
+            compared.extend(names.clone());
+            names
+                .iter()
+                .map(|name| !harmed.contains(&name.as_str()))
+                .collect()
+        });
+        (assessment.to_do, compared)
+    }
+
+    const ALL_DONE: [(&str, &str, &str); 3] = [("a", "x", "1"), ("b", "y", "2"), ("c", "z", "3")];
+
+    #[test]
+    fn only_results_are_compared_when_everything_is_done() {
+        let (to_do, compared) = assessed(&history(&ALL_DONE), &["x", "y"]);
+        assert_eq!((to_do, compared), (vec![false; 3], vec!["z".to_owned()]));
+    }
+
+    #[test]
+    fn what_a_job_to_do_needs_is_compared_back_to_where_it_is_sound() {
+        let (to_do, compared) = assessed(&history(&ALL_DONE), &["z", "y"]);
+        assert_eq!(to_do, [false, true, true]);
+        assert_eq!(compared, ["z", "y", "x"]);
+    }
+
+    #[test]
+    fn a_job_that_read_something_else_than_is_there_now_is_done_again() {
+        let redone = [ALL_DONE[0], ALL_DONE[1], ALL_DONE[2], ("a", "x", "other")];
+        assert_eq!(assessed(&history(&redone), &[]).0, [false, true, false]);
+    }
+
+    #[test]
+    fn a_job_redone_with_the_same_result_leaves_its_readers_alone() {
+        let redone = [ALL_DONE[0], ALL_DONE[1], ALL_DONE[2], ALL_DONE[0]];
+        assert_eq!(assessed(&history(&redone), &[]).0, [false; 3]);
+    }
+}
