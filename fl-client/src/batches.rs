@@ -71,13 +71,6 @@ impl<'a> Samples<'a> {
         self.len() == 0
     }
 
-    /// The class of every sample, in order.
-    pub fn labels(&self) -> impl Iterator<Item = u8> {
-        self.shards
-            .iter()
-            .flat_map(|shard| shard.labels().iter().copied())
-    }
-
     fn locate(&self, sample: usize) -> (&'a Shard, usize) {
         let shard = self.starts.partition_point(|start| *start <= sample) - 1;
         (self.shards[shard], sample - self.starts[shard])
@@ -112,5 +105,82 @@ impl<'a> Samples<'a> {
             shape: [indices.len(), channels, side, side],
             labels: indices.iter().map(label).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use contract::{
+        ids::ClientId,
+        tensors::{Header, TensorKind},
+        units::SampleCount,
+    };
+
+    use super::*;
+    use crate::data::shard;
+
+    /// A shard of 2×2 images, all pixels of one sample equal.
+    fn shard(dir: &Path, client: u32, greys: &[u8], labels: &[u8], mean: f64) -> (PathBuf, Shard) {
+        let header = Header {
+            kind: TensorKind::Shard,
+            experiment: "e1".parse().unwrap(),
+            dataset: "nih".parse().unwrap(),
+            spec_digest: "0".repeat(64).parse().unwrap(),
+            synthetic: false,
+            round: None,
+            client: Some(ClientId(client)),
+            num_samples: SampleCount(greys.len() as u64),
+            arch: None,
+            channels: 3,
+            image_size: 2,
+            num_classes: 2,
+            classes: vec!["a".to_owned(), "b".to_owned()],
+            normalize: Some((mean, 0.5)),
+        };
+        let path = dir.join(format!("c{client}.st"));
+        shard::write(&path, &header, labels, |rows| {
+            greys.iter().try_for_each(|grey| rows.push(&[*grey; 4]))
+        })
+        .unwrap();
+        let shard = Shard::open(&path).unwrap();
+        (path, shard)
+    }
+
+    const INPUT: Input = Input {
+        channels: 3,
+        image_size: 2,
+        classes: 2,
+    };
+
+    #[test]
+    fn a_batch_takes_samples_across_shards_and_repeats_grey_in_every_channel() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (
+            shard(dir.path(), 0, &[0, 255], &[0, 1], 0.5),
+            shard(dir.path(), 1, &[51], &[1], 0.5),
+        );
+        let samples = Samples::new(&[(&first.0, &first.1), (&second.0, &second.1)], INPUT).unwrap();
+        assert_eq!(samples.len(), 3);
+        let batch = samples.batch(&[2, 0, 1]);
+        assert_eq!((batch.shape, batch.labels), ([3, 3, 2, 2], vec![1, 0, 1]));
+        // (51/255 - 0.5)/0.5 = -0.6
+        let expected = [[-0.6; 12], [-1.0; 12], [1.0; 12]].concat();
+        assert_eq!(batch.pixels, expected);
+    }
+
+    #[test]
+    fn shards_normalised_differently_do_not_join() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (
+            shard(dir.path(), 0, &[0], &[0], 0.5),
+            shard(dir.path(), 1, &[0], &[0], 0.4),
+        );
+        let error = Samples::new(&[(&first.0, &first.1), (&second.0, &second.1)], INPUT)
+            .err()
+            .unwrap();
+        assert_eq!(error.exit, contract::exit::JobExit::InputInvalid);
+        assert_eq!(error.file, Some(second.0));
     }
 }

@@ -6,7 +6,6 @@
 use std::{fmt, path::Path};
 
 use contract::{
-    exit::JobExit,
     ids::{ClientId, DatasetName, ExperimentName, Round, SpecDigest},
     job::JobError,
     tensors::{Header, TensorKind},
@@ -14,7 +13,7 @@ use contract::{
 
 use crate::{
     data::shard::Shard,
-    model::{Input, Model, ModelError, ModelFile, Weights},
+    model::{Input, Model, ModelFile, Weights},
 };
 
 /// What the files of a job must agree with.
@@ -65,7 +64,7 @@ impl Expected<'_> {
     /// Opens a shard and checks that it is this experiment's, of `owner`, and fits `input`.
     ///
     /// # Errors
-    /// `InputMissing`, `Io` or `InputInvalid`, naming the file; `DataUnfit` if it has no samples.
+    /// `InputMissing`, `Io` or `InputInvalid`, naming the file.
     pub fn shard(&self, path: &Path, owner: Owner, input: Input) -> Result<Shard, JobError> {
         let shard = Shard::open(path)?;
         let header = shard.header();
@@ -88,11 +87,6 @@ impl Expected<'_> {
         check.equal("image size", found.image_size, input.image_size)?;
         check.equal("channels", found.channels, input.channels)?;
         check.equal("number of classes", found.classes, input.classes)?;
-        if shard.is_empty() {
-            return Err(
-                JobError::new(JobExit::DataUnfit, format!("`{}` has no samples", path.display())).about(path),
-            );
-        }
         Ok(shard)
     }
 
@@ -110,11 +104,6 @@ fn input_of(header: &Header) -> Input {
         image_size: header.image_size,
         classes: header.num_classes,
     }
-}
-
-/// A network that is asked for on the command line and does not exist.
-pub fn no_such_model(error: ModelError) -> JobError {
-    JobError::new(JobExit::Usage, error.to_string())
 }
 
 #[derive(Clone, Copy)]

@@ -2,16 +2,14 @@
 
 use contract::{
     args::InitArgs,
+    exit::JobExit,
     ids::Round,
     job::JobError,
     tensors::{Header, TensorKind},
     units::SampleCount,
 };
 
-use crate::{
-    checks::no_such_model,
-    model::{Input, Model, ModelFile, Weights},
-};
+use crate::model::{Input, Model, ModelFile, Weights};
 
 /// Runs the job.
 ///
@@ -36,7 +34,7 @@ pub fn run(args: &InitArgs) -> Result<(), JobError> {
         image_size: *image_size,
         classes: *classes,
     };
-    let model = Model::new(*arch, input).map_err(no_such_model)?;
+    let model = Model::new(*arch, input).map_err(|error| JobError::new(JobExit::Usage, error.to_string()))?;
     let weights = match weights {
         Some(file) => ModelFile::open(file.path())?.weights(&model)?,
         None => Weights::start(&model, *seed),

@@ -79,13 +79,13 @@ impl Conv2d {
 }
 
 /// What follows a normalisation.
-pub(super) enum Then {
+pub(super) enum Then<'a> {
     /// Nothing.
     Nothing,
     /// ReLU.
     Relu,
     /// A shortcut is added, then ReLU.
-    AddRelu(Tensor<4>),
+    AddRelu(&'a Tensor<4>),
 }
 
 /// Batch normalisation of images: by the batch while training, by the running statistics otherwise.
@@ -113,14 +113,19 @@ impl BatchNorm2d {
         }
     }
 
-    pub(super) fn forward(&self, pass: &mut Pass, x: Tensor<4>, then: Then) -> Result<Tensor<4>, LoneValue> {
+    pub(super) fn forward(
+        &self,
+        pass: &mut Pass,
+        x: Tensor<4>,
+        then: Then<'_>,
+    ) -> Result<Tensor<4>, LoneValue> {
         match pass.mode() {
             Mode::Training => self.train(pass, x, then),
             Mode::Evaluation => Ok(self.evaluate(pass, x, then)),
         }
     }
 
-    fn train(&self, pass: &mut Pass, x: Tensor<4>, then: Then) -> Result<Tensor<4>, LoneValue> {
+    fn train(&self, pass: &mut Pass, x: Tensor<4>, then: Then<'_>) -> Result<Tensor<4>, LoneValue> {
         let [batch, _, height, width] = x.dims();
         let count = batch * height * width;
         if count < 2 {
@@ -132,7 +137,7 @@ impl BatchNorm2d {
         let normalized = match then {
             Then::Nothing => ops::batch_norm(x, affine, NORM_EPSILON, Activation::None),
             Then::Relu => ops::batch_norm(x, affine, NORM_EPSILON, Activation::Relu),
-            Then::AddRelu(shortcut) => ops::batch_norm_add_relu(x, affine, shortcut, NORM_EPSILON),
+            Then::AddRelu(shortcut) => ops::batch_norm_add_relu(x, affine, shortcut.clone(), NORM_EPSILON),
         };
         pass.record(BatchStatistics {
             running_mean: self.running_mean,
@@ -145,7 +150,7 @@ impl BatchNorm2d {
         Ok(normalized.out)
     }
 
-    fn evaluate(&self, pass: &Pass, x: Tensor<4>, then: Then) -> Tensor<4> {
+    fn evaluate(&self, pass: &Pass, x: Tensor<4>, then: Then<'_>) -> Tensor<4> {
         let (mean, variance) = (
             pass.tensor::<1>(self.running_mean),
             pass.tensor::<1>(self.running_var),
@@ -155,7 +160,7 @@ impl BatchNorm2d {
         match then {
             Then::Nothing => ops::scale_shift(x, [scale, shift], Activation::None),
             Then::Relu => ops::scale_shift(x, [scale, shift], Activation::Relu),
-            Then::AddRelu(shortcut) => ops::scale_shift_add_relu(x, [scale, shift], shortcut),
+            Then::AddRelu(shortcut) => ops::scale_shift_add_relu(x, [scale, shift], shortcut.clone()),
         }
     }
 }

@@ -131,6 +131,6 @@ impl BasicBlock {
         let x = self.conv1.forward(pass, x);
         let x = self.bn1.forward(pass, x, Then::Relu)?;
         let x = self.conv2.forward(pass, x);
-        self.bn2.forward(pass, x, Then::AddRelu(shortcut))
+        self.bn2.forward(pass, x, Then::AddRelu(&shortcut))
     }
 }

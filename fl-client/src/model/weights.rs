@@ -262,3 +262,77 @@ fn read_values(spec: &TensorSpec, view: &TensorView<'_>) -> Result<Values, Strin
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use contract::training::Arch;
+
+    use super::*;
+    use crate::model::Input;
+
+    fn model(arch: Arch) -> Model {
+        Model::new(
+            arch,
+            Input {
+                channels: 1,
+                image_size: 8,
+                classes: 2,
+            },
+        )
+        .unwrap()
+    }
+
+    fn place(model: &Model, name: &str) -> usize {
+        model.tensors().iter().position(|spec| spec.name == name).unwrap()
+    }
+
+    #[test]
+    fn first_weights_depend_on_seed_and_name_and_never_change() {
+        let model = model(Arch::SmallCnn);
+        let weights = Weights::start(&model, Seed(7));
+        assert_eq!(weights, Weights::start(&model, Seed(7)));
+        assert_ne!(weights, Weights::start(&model, Seed(8)));
+        // A release that changes these cannot repeat the experiments of the one before.
+        assert_eq!(weights.real(0)[..3], [-0.3049252, -0.17442161, 0.100287035]);
+    }
+
+    #[test]
+    fn first_weights_have_the_bounds_and_spread_of_pytorch() {
+        let small = model(Arch::SmallCnn);
+        let weights = Weights::start(&small, Seed(1));
+        let values = weights.real(place(&small, "conv2.weight"));
+        let bound = 1.0 / (16.0f32 * 9.0).sqrt();
+        let largest = values.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+        assert!(
+            largest <= bound && largest > 0.99 * bound,
+            "{largest} within {bound}"
+        );
+
+        let resnet = model(Arch::Resnet18);
+        let weights = Weights::start(&resnet, Seed(1));
+        let values = weights.real(place(&resnet, "layer3.0.conv2.weight"));
+        let mean_square = values.iter().map(|value| value * value).sum::<f32>() / values.len() as f32;
+        assert!(
+            (mean_square * 256.0 * 9.0 / 2.0 - 1.0).abs() < 0.01,
+            "{mean_square}"
+        );
+        assert!(
+            weights
+                .real(place(&resnet, "layer1.0.bn1.weight"))
+                .iter()
+                .all(|value| *value == 1.0)
+        );
+        assert!(
+            weights
+                .real(place(&resnet, "bn1.running_mean"))
+                .iter()
+                .all(|value| *value == 0.0)
+        );
+        assert!(
+            weights
+                .real(place(&resnet, "bn1.running_var"))
+                .iter()
+                .all(|value| *value == 1.0)
+        );
+    }
+}

@@ -56,63 +56,89 @@ pub(super) fn forward(
     (out, places)
 }
 
-/// One output row: goes through the window position by position, so that the inner loop runs along the row.
+/// Windows compared side by side.
+const LANES: usize = 4;
+
+/// One output row: blocks of windows side by side where they are usual and away from the edges, else one by one.
 fn pool_row(plane: &[f32], size: [usize; 2], pool: Pool, row: usize, out: &mut [f32], places: &mut [u32]) {
-    let Pool {
-        kernel,
-        slide: Slide { stride, padding },
-    } = pool;
-    for ky in 0..kernel {
-        let Some(y) = (row * stride[0] + ky)
-            .checked_sub(padding[0])
-            .filter(|y| *y < size[0])
-        else {
-            continue;
+    let inside = |kx| pool.slide.inside(1, size[1], kx, out.len());
+    let whole = inside(0).start..inside(pool.kernel - 1).end;
+    let mut column = 0;
+    while column < out.len() {
+        let (best, places) = (&mut out[column..], &mut places[column..]);
+        let at = Position {
+            size,
+            pool,
+            row,
+            column,
         };
-        for kx in 0..kernel {
-            let inside = pool.slide.inside(1, size[1], kx, out.len());
-            if inside.is_empty() {
-                continue;
-            }
-            let from = y * size[1] + inside.start * stride[1] + kx - padding[1];
-            let line = &plane[from..(y + 1) * size[1]];
-            let (best, places) = (&mut out[inside.clone()], &mut places[inside]);
-            match stride[1] {
-                1 => contest::<1>(best, places, line, from),
-                2 => contest::<2>(best, places, line, from),
-                stride => {
-                    for (nth, (best, place)) in best.iter_mut().zip(places).enumerate() {
-                        challenge(best, place, line[nth * stride], from + nth * stride);
-                    }
-                }
-            }
-        }
+        let is_whole = whole.start <= column && column + LANES <= whole.end;
+        column += match (is_whole, pool.kernel, pool.slide.stride[1]) {
+            (true, 2, 2) => windows::<LANES, 2, 2>(plane, at, best, places),
+            (true, 3, 2) => windows::<LANES, 3, 2>(plane, at, best, places),
+            _ => window(plane, at, &mut best[0], &mut places[0]),
+        };
     }
 }
 
-/// Windows compared side by side.
-const LANES: usize = 8;
+/// Where a window is.
+#[derive(Clone, Copy)]
+struct Position {
+    /// Of the plane.
+    size: [usize; 2],
+    pool: Pool,
+    /// Of the output.
+    row: usize,
+    column: usize,
+}
 
-/// One value per window, `STRIDE` apart in `line`, against the best of the window so far; `from` is the first's place.
-fn contest<const STRIDE: usize>(best: &mut [f32], places: &mut [u32], line: &[f32], from: usize) {
-    let (blocks, rest) = best.as_chunks_mut::<LANES>();
-    let (place_blocks, place_rest) = places.as_chunks_mut::<LANES>();
-    let done = blocks.len() * LANES;
-    for (block, (best, places)) in blocks.iter_mut().zip(place_blocks).enumerate() {
-        let at = block * LANES * STRIDE;
-        let values = &line[at..=at + (LANES - 1) * STRIDE];
-        for lane in 0..LANES {
-            challenge(
-                &mut best[lane],
-                &mut places[lane],
-                values[lane * STRIDE],
-                from + at + lane * STRIDE,
-            );
+impl Position {
+    /// The window's rows inside the plane.
+    fn rows(&self) -> impl Iterator<Item = usize> {
+        let Slide { stride, padding } = self.pool.slide;
+        let (top, height) = (self.row * stride[0], self.size[0]);
+        let rows = (top..top + self.pool.kernel).filter_map(move |y| y.checked_sub(padding[0]));
+        rows.take_while(move |y| *y < height)
+    }
+}
+
+/// One window, anywhere. Returns 1.
+fn window(plane: &[f32], at: Position, best: &mut f32, place: &mut u32) -> usize {
+    let Slide { stride, padding } = at.pool.slide;
+    let (left, width) = (at.column * stride[1], at.size[1]);
+    for y in at.rows() {
+        for x in (left..left + at.pool.kernel)
+            .filter_map(|x| x.checked_sub(padding[1]))
+            .take_while(|x| *x < width)
+        {
+            challenge(best, place, plane[y * width + x], y * width + x);
         }
     }
-    for (nth, (best, place)) in (done..).zip(rest.iter_mut().zip(place_rest)) {
-        challenge(best, place, line[nth * STRIDE], from + nth * STRIDE);
+    1
+}
+
+/// `N` neighbouring windows with no column outside the plane. Returns `N`.
+fn windows<const N: usize, const KERNEL: usize, const STRIDE: usize>(
+    plane: &[f32],
+    at: Position,
+    out: &mut [f32],
+    places: &mut [u32],
+) -> usize {
+    let (mut best, mut place) = ([out[0]; N], [NOBODY; N]);
+    let left = at.column * STRIDE - at.pool.slide.padding[1];
+    for y in at.rows() {
+        let from = y * at.size[1] + left;
+        let line = &plane[from..from + (N - 1) * STRIDE + KERNEL];
+        for kx in 0..KERNEL {
+            for lane in 0..N {
+                let x = lane * STRIDE + kx;
+                challenge(&mut best[lane], &mut place[lane], line[x], from + x);
+            }
+        }
     }
+    out[..N].copy_from_slice(&best);
+    places[..N].copy_from_slice(&place);
+    N
 }
 
 /// Keeps the larger value and its place; the first of equals stays, NaN wins. Without branches, to vectorise.

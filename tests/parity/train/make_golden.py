@@ -2,8 +2,8 @@
 
     pip install torch==2.15.0 numpy && python make_golden.py
 
-Weights, pixels and labels follow formulas that the test repeats, so only results are stored. The networks are written
-out here as in the references: small_cnn as in ARCHITECTURE.md, resnet18 as in torchvision 0.x.
+Weights, pixels and labels follow formulas that the test (fl-client/tests/parity.rs) repeats, so only results are stored.
+The networks are written out here: small_cnn, and resnet18 with the structure and names of torchvision's.
 """
 
 import json
