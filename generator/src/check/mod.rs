@@ -1,9 +1,174 @@
 //! Proves a specification: every rule, all mistakes at once.
 //!
-//! In: [`crate::spec`]. Out: [`Checked`], the only form that reaches [`crate::plan`].
+//! In: [`crate::spec`]. Out: [`Checked`], the only form that reaches [`crate::plan`]. Pure: nothing is looked up on
+//! disk. Start at [`check`]. Every function here takes a part apart without `..`: a field that reaches nothing is a
+//! compiler warning.
 
 mod checked;
+mod dataset;
+mod execution;
+mod memory;
+mod paths;
+mod rules;
+mod together;
+mod training;
+
+use std::path::Path;
+
+use contract::ids::{Seed, SpecDigest};
+use sha2::{Digest, Sha256};
 
 pub use checked::{
     Checked, Dataset, Evaluation, Execution, Federation, Layout, Model, PegasusSettings, Request, Resources,
 };
+pub use execution::DEFAULT_RESOURCES;
+
+use crate::{
+    diag::{Code, Diagnostic, Diagnostics, Text},
+    spec::{self, At, Found, Named, Spec, types},
+};
+use rules::not_built;
+
+/// What checking a specification gives.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The proven specification; none when there is an error.
+    pub checked: Option<Checked>,
+    /// Errors and warnings, in the order of the text.
+    pub diagnostics: Diagnostics,
+}
+
+/// Checks the specification `text`.
+///
+/// `file_name` is how messages call the file. Relative paths in the specification start at `base_dir`, the folder of
+/// the file; it must be absolute for the paths in [`Checked`] to be. Paths are resolved by their words alone: nothing
+/// is read.
+///
+/// # Example
+/// ```
+/// let report = fedwing::check::check("fedwing: 1\n", "e1.yml", std::path::Path::new("/specs"));
+/// assert!(report.checked.is_none());
+/// assert!(report.diagnostics.iter().any(|found| found.message.contains("lacks the key `name`")));
+/// ```
+pub fn check(text: &str, file_name: &str, base_dir: &Path) -> Report {
+    let mut found = Found::new();
+    let checked =
+        spec::read(text, &mut found).and_then(|spec| prove(spec, digest(text), base_dir, &mut found));
+    let diagnostics = Diagnostics::new(Text::new(file_name, text), found);
+    let checked = checked.filter(|_| !diagnostics.has_errors());
+    Report { checked, diagnostics }
+}
+
+/// SHA-256 of a specification's text.
+pub fn digest(text: &str) -> SpecDigest {
+    let hex: String = Sha256::digest(text)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    SpecDigest::new(&hex).expect("SHA-256 is 64 hexadecimal digits")
+}
+
+/// Applies every rule to what could be read. `None` when a part is missing; the mistake has been reported then.
+fn prove(spec: Spec, digest: SpecDigest, base: &Path, found: &mut Found) -> Option<Checked> {
+    let Spec {
+        fedwing,
+        name,
+        intent,
+        seed,
+        datasets,
+        model,
+        federation,
+        evaluation,
+        sites,
+        execution,
+        privacy,
+    } = spec;
+    // Every part first, so that all mistakes are found; then the whole.
+    let arch = model
+        .as_ref()
+        .and_then(|model| model.value.arch.as_ref())
+        .and_then(training::built_arch);
+    let model = model.and_then(|model| training::model(model.value, base, found));
+    let federation = federation.and_then(|federation| training::federation(federation.value, found));
+    let execution = execution::execution(execution.map(|execution| execution.value), found);
+    let evaluation = training::evaluation(evaluation.map(|evaluation| evaluation.value), found);
+    keeping_data(sites, privacy, found);
+
+    let header = match (name, seed) {
+        (Some(name), Some(seed)) => Some(dataset::Header {
+            experiment: name.value.0,
+            seed: Seed(seed.value.get()),
+            digest,
+        }),
+        _ => None,
+    };
+    let datasets = datasets?.value.0;
+    let written = datasets.len();
+    let datasets: Vec<dataset::Proven> = datasets
+        .into_iter()
+        .filter_map(|(name, dataset)| dataset::dataset(name.value, dataset.value, arch, base, found))
+        .collect();
+    if let (Some(evaluation), true) = (&evaluation, written == datasets.len()) {
+        together::cross_dataset(evaluation, &datasets, found);
+    }
+    if let (Some(federation), Some(execution), Some(arch)) = (&federation, &execution, arch) {
+        together::memory(federation, execution, arch, &datasets, found);
+    }
+
+    let At {
+        value: spec::FormatVersion,
+        span: _,
+    } = fedwing?;
+    let header = header?;
+    Some(Checked {
+        datasets: datasets
+            .into_iter()
+            .map(|dataset| dataset.named(&header))
+            .collect(),
+        name: header.experiment,
+        intent: intent.map(|intent| intent.value.0),
+        seed: header.seed,
+        digest: header.digest,
+        model: model?,
+        federation: federation?.checked,
+        evaluation: evaluation?.checked,
+        execution: execution?.checked,
+    })
+}
+
+/// Sites, and the promise that data stays there.
+fn keeping_data(
+    sites: Option<At<Named<types::Site>>>,
+    privacy: Option<At<types::Privacy>>,
+    found: &mut Found,
+) {
+    let no_sites = sites.is_none();
+    if let Some(sites) = sites {
+        not_built(
+            "`sites`",
+            sites.span,
+            "all clients' data must be in one place: remove `sites`",
+            found,
+        );
+    }
+    let Some(At {
+        value: types::Privacy { data_stays_at_site },
+        span: _,
+    }) = privacy
+    else {
+        return;
+    };
+    if let Some(At { value: true, span }) = data_stays_at_site
+        && no_sites
+    {
+        found.push(
+            Diagnostic::error(
+                Code::BrokenPromise,
+                span,
+                "data cannot be promised to stay at its site when no sites are declared",
+            )
+            .label("a promise nothing here can keep")
+            .help("set it to `false`, or leave `privacy` out"),
+        );
+    }
+}

@@ -1,1 +1,10 @@
-//! (in the making)
+//! Writes a plan in the languages of workflow systems, and reads theirs.
+//!
+//! In: [`crate::plan::Plan`]. Out: files, through a [`Sink`]; and back, through a [`Source`], to a
+//! [`crate::plan::Dag`]. Pure: sinks and sources are the caller's, no disk is touched here. The same plan gives the
+//! same bytes. Start at [`pegasus::write`].
+
+pub mod pegasus;
+mod sink;
+
+pub use sink::{FileKind, MemoryFiles, Sink, Source};

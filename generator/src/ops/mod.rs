@@ -1,1 +1,31 @@
-//! (in the making)
+//! What fedwing does: one function per command, each with one versioned result type.
+//!
+//! The edges (command line, agents) only parse arguments, call these and show what comes back. Start at [`check`],
+//! [`generate`], [`run`], [`resume`] and [`report`].
+
+mod check;
+mod error;
+mod generate;
+mod programs;
+mod report;
+mod run;
+mod source;
+mod workflow;
+
+use std::{fs, io, path::Path};
+
+pub use check::{CheckResult, check};
+pub use error::{Exit, OpError};
+pub use generate::{GenerateResult, Target, generate};
+pub use report::{ReportResult, report};
+pub use run::{DatasetResult, RunRequest, RunResult, resume, run};
+
+/// Refuses a folder that holds something; one that does not exist is fine.
+fn require_empty(folder: &Path) -> Result<(), OpError> {
+    match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(OpError::NotEmpty { path: folder.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(OpError::Read { path: folder.to_owned(), source }),
+    }
+}

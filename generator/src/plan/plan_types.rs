@@ -1,6 +1,8 @@
 //! What a plan is.
+//!
+//! [`Parts`] are what a planner puts together, a [`Plan`] is parts whose files are proven: only [`Plan::prove`] makes one.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Deref, sync::Arc};
 
 use contract::{
     args::Job,
@@ -8,11 +10,42 @@ use contract::{
     names::FileName,
 };
 
+use super::{Edges, PlanError, edges};
 use crate::check::{Layout, Request};
 
-/// Every job and file of an experiment. One writer per file, no cycles; edges come from files.
+/// Parts with their proof: one writer per file, no cycle, every read file written or given. Reads as its [`Parts`].
 #[derive(Debug, Clone)]
 pub struct Plan {
+    parts: Parts,
+    edges: Edges,
+}
+
+impl Plan {
+    /// Proves `parts`.
+    ///
+    /// # Errors
+    /// [`PlanError`] at the first rule they break.
+    pub fn prove(parts: Parts) -> Result<Self, PlanError> {
+        let edges = edges::prove(&parts)?;
+        Ok(Self { parts, edges })
+    }
+
+    /// For each job, the jobs it reads from.
+    pub fn edges(&self) -> &Edges {
+        &self.edges
+    }
+}
+
+impl Deref for Plan {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+/// Every job and file of an experiment.
+#[derive(Debug, Clone)]
+pub struct Parts {
     /// The experiment.
     pub experiment: ExperimentName,
     /// SHA-256 of the specification.

@@ -1,12 +1,26 @@
 //! What is recorded, as versioned JSON lines.
 
-use contract::{job::Failure, units::Bytes};
+use std::{
+    fmt,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use contract::{exit::JobExit, job::Failure, units::Bytes};
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since the Unix epoch, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Stamp(pub u64);
+
+impl Stamp {
+    /// The present.
+    pub fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        // A clock before 1970 is wrong by decades; times are for people, nothing is decided by them.
+        Self(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
 
 /// One line of the record. The first line is always [`Event::RunStarted`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,7 +60,21 @@ pub enum Event {
         /// Jobs at once.
         slots: u32,
     },
-    /// A job's process started.
+    /// A file or folder that no job writes, as it was when its first reader could start.
+    ///
+    /// Recorded again when `resume` finds it changed; its readers are then done again.
+    SourceSeen {
+        /// When.
+        at: Stamp,
+        /// Its absolute path.
+        path: String,
+        /// Its size; of a folder, the sum of its files' sizes.
+        size: Bytes,
+        /// `sha256:` and the digest of a file's content, or `listing:` and the digest of a folder's names, sizes and
+        /// modification times.
+        digest: String,
+    },
+    /// A job's process is about to start.
     JobStarted {
         /// When.
         at: Stamp,
@@ -119,10 +147,36 @@ pub enum Outcome {
     Walltime,
     /// Exit 0 without these declared outputs.
     OutputMissing(Vec<String>),
-    /// It never started: an input missing or changed, or the program not executable.
+    /// It never started, for this reason: an input missing or changed, or the program not executable.
+    ///
+    /// There is a `JobStarted` before it only when starting the program itself failed.
     NotStarted(String),
     /// Ended by us because the run was interrupted.
     Interrupted,
+}
+
+impl fmt::Display for Outcome {
+    /// As the end of a sentence that begins with the job: `train-c2-r1 ended with exit code 20 (out_of_memory)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("is done"),
+            Self::Exit(code) => match JobExit::from_code(*code) {
+                Some(exit) => write!(f, "ended with exit code {code} ({})", exit.as_str()),
+                None => write!(f, "ended with exit code {code}"),
+            },
+            Self::Signal(signal) => write!(f, "was ended by signal {signal}"),
+            Self::Walltime => f.write_str("was ended after its walltime"),
+            Self::OutputMissing(names) => {
+                write!(
+                    f,
+                    "ended well without its declared output `{}`",
+                    names.join("`, `")
+                )
+            }
+            Self::NotStarted(reason) => write!(f, "was not started: {reason}"),
+            Self::Interrupted => f.write_str("was ended because the run was interrupted"),
+        }
+    }
 }
 
 /// How a run ended.

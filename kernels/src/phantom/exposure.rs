@@ -14,9 +14,9 @@ pub(super) struct Exposure {
 impl Exposure {
     pub fn draw(random: &mut Random) -> Self {
         Self {
-            brightness: between(random, -0.04, 0.08),
-            contrast: between(random, 0.85, 1.12),
-            gamma: between(random, 0.85, 1.25),
+            brightness: between(random, -0.03, 0.05),
+            contrast: between(random, 0.90, 1.10),
+            gamma: between(random, 0.92, 1.12),
             noise: between(random, 0.012, 0.035),
         }
     }

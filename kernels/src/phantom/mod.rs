@@ -4,8 +4,8 @@
 //! These are drawings for tests and demonstrations: no patient is behind them, and no result on them says anything
 //! about patients. Whoever stores one must say that it is synthetic.
 //!
-//! A drawing is a sum of soft shapes in a frame from -1 to 1 ([`anatomy`]), opacities among them ([`opacity`]), then
-//! what a detector does to it ([`exposure`]). Position, size and density of everything vary from patient to patient.
+//! A drawing is a sum of soft shapes in a frame from -1 to 1 (`anatomy`), opacities among them (`opacity`), then
+//! what a detector does to it (`exposure`). Position, size and density of everything vary from patient to patient.
 
 mod anatomy;
 mod exposure;

@@ -28,7 +28,7 @@ impl Opacity {
             x: lung.centre.x + between(random, -0.45, 0.45) * lung.radii.x,
             y: between(random, top, anatomy.domes[side] - 0.06),
         };
-        let radius = between(random, 0.10, 0.22);
+        let radius = between(random, 0.16, 0.32);
         let angle = between(random, 0.0, std::f32::consts::PI);
         Self {
             ellipse: Ellipse {
@@ -39,7 +39,7 @@ impl Opacity {
                 },
                 turn: (angle.cos(), angle.sin()),
             },
-            density: between(random, 0.06, 0.26),
+            density: between(random, 0.14, 0.40),
             edge: Noise::draw(12, random),
         }
     }

@@ -1,0 +1,217 @@
+//! Rules of layout, resources and the Pegasus target.
+
+use contract::units::{Bytes, Seconds};
+
+use super::{
+    checked::{Execution, Layout, PegasusSettings, Request, Resources},
+    rules::not_built,
+};
+use crate::{
+    diag::Span,
+    spec::{Found, types},
+};
+
+const fn request(mebibytes: u64, minutes: u64) -> Request {
+    Request {
+        cpus: 1,
+        memory: Bytes(mebibytes << 20),
+        gpus: 0,
+        walltime: Seconds(minutes * 60),
+    }
+}
+
+/// What jobs ask for where the specification does not say: one core and little memory, so that a laptop can run them.
+pub const DEFAULT_RESOURCES: Resources = Resources {
+    prepare: request(2048, 240),
+    stats: request(512, 30),
+    init: request(1024, 30),
+    train: request(2048, 60),
+    aggregate: request(1024, 30),
+    evaluate: request(1024, 60),
+    baseline: request(2048, 720),
+};
+
+/// Attempts after the first where there is no `execution`.
+const DEFAULT_RETRIES: u32 = 2;
+/// The site jobs run on where there is no `pegasus`.
+const DEFAULT_SITE: &str = "condorpool";
+
+/// An execution, and the place where training's memory was asked for.
+pub struct ProvenExecution {
+    /// The execution.
+    pub checked: Execution,
+    /// Where `resources.train.memory` stands, if it does.
+    pub train_memory: Option<Span>,
+}
+
+/// Proves how jobs are laid out; defaults when absent.
+pub fn execution(execution: Option<types::Execution>, found: &mut Found) -> Option<ProvenExecution> {
+    let Some(types::Execution {
+        layout,
+        resources,
+        retries,
+        pegasus,
+    }) = execution
+    else {
+        let checked = Execution {
+            layout: Layout::Flat,
+            resources: DEFAULT_RESOURCES,
+            retries: DEFAULT_RETRIES,
+            pegasus: default_pegasus(),
+        };
+        return Some(ProvenExecution {
+            checked,
+            train_memory: None,
+        });
+    };
+    let layout = match layout.map(|layout| layout.value) {
+        None | Some(types::Layout::Flat) => Some(Layout::Flat),
+        Some(types::Layout::Rounds) => Some(Layout::Rounds),
+        Some(types::Layout::Chunks(rounds)) => {
+            super::rules::word_not_built("chunks", rounds.span, &["flat", "rounds"], found);
+            None
+        }
+    };
+    let (resources, train_memory) = match resources {
+        Some(resources) => self::resources(resources.value, found),
+        None => (DEFAULT_RESOURCES, None),
+    };
+    let pegasus = match pegasus {
+        Some(pegasus) => self::pegasus(pegasus.value, found),
+        None => Some(default_pegasus()),
+    };
+    Some(ProvenExecution {
+        checked: Execution {
+            layout: layout?,
+            resources,
+            retries: retries?.value.get32(),
+            pegasus: pegasus?,
+        },
+        train_memory,
+    })
+}
+
+fn resources(resources: types::Resources, found: &mut Found) -> (Resources, Option<Span>) {
+    let types::Resources {
+        prepare,
+        stats,
+        init,
+        train,
+        aggregate,
+        evaluate,
+        baseline,
+    } = resources;
+    let usual = DEFAULT_RESOURCES;
+    let train_memory = train
+        .as_ref()
+        .and_then(|train| train.value.memory.as_ref())
+        .map(|memory| memory.span);
+    let mut merged = |written: Option<crate::spec::At<types::Request>>, usual: Request| match written {
+        Some(written) => self::merged(written.value, usual, found),
+        None => usual,
+    };
+    let resources = Resources {
+        prepare: merged(prepare, usual.prepare),
+        stats: merged(stats, usual.stats),
+        init: merged(init, usual.init),
+        train: merged(train, usual.train),
+        aggregate: merged(aggregate, usual.aggregate),
+        evaluate: merged(evaluate, usual.evaluate),
+        baseline: merged(baseline, usual.baseline),
+    };
+    (resources, train_memory)
+}
+
+fn merged(written: types::Request, usual: Request, found: &mut Found) -> Request {
+    let types::Request {
+        cpus,
+        memory,
+        gpus,
+        walltime,
+    } = written;
+    if let Some(gpus) = &gpus
+        && gpus.value.get() > 0
+    {
+        not_built(
+            "training on GPUs",
+            gpus.span,
+            "jobs run on CPUs so far: write `gpus: 0`",
+            found,
+        );
+    }
+    Request {
+        cpus: cpus.map_or(usual.cpus, |cpus| cpus.value.get32()),
+        memory: memory.map_or(usual.memory, |memory| memory.value.0),
+        gpus: gpus.map_or(usual.gpus, |gpus| gpus.value.get32()),
+        walltime: walltime.map_or(usual.walltime, |walltime| walltime.value.0),
+    }
+}
+
+fn default_pegasus() -> PegasusSettings {
+    PegasusSettings {
+        data_configuration: data_configuration(&types::DataConfiguration::Condorio).to_owned(),
+        compute_site: DEFAULT_SITE.to_owned(),
+    }
+}
+
+fn data_configuration(written: &types::DataConfiguration) -> &'static str {
+    match written {
+        types::DataConfiguration::Condorio => "condorio",
+        types::DataConfiguration::Nonsharedfs => "nonsharedfs",
+        types::DataConfiguration::Sharedfs => "sharedfs",
+    }
+}
+
+fn pegasus(pegasus: types::Pegasus, found: &mut Found) -> Option<PegasusSettings> {
+    let types::Pegasus {
+        data_configuration: written,
+        compute_site,
+        container,
+    } = pegasus;
+    if let Some(container) = container {
+        let span = match &container.value {
+            types::Container::Apptainer(image) => image.span,
+            types::Container::Docker(image) => image.span,
+        };
+        not_built(
+            "`container`",
+            span,
+            "jobs are small static binaries and run without one: remove `container`",
+            found,
+        );
+    }
+    let written = written.map_or(types::DataConfiguration::Condorio, |written| written.value);
+    Some(PegasusSettings {
+        data_configuration: data_configuration(&written).to_owned(),
+        compute_site: compute_site?.value.0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absent_execution_is_an_empty_one() {
+        let empty = types::Execution {
+            layout: None,
+            resources: None,
+            retries: None,
+            pegasus: None,
+        };
+        // `retries: None` in a mapping that was read means a mistake, so the value is put in as the reader does.
+        assert!(execution(Some(empty), &mut Found::new()).is_none());
+        let text = "execution: {pegasus: {}}";
+        let mut found = Found::new();
+        let read = crate::spec::read(text, &mut found)
+            .unwrap()
+            .execution
+            .unwrap()
+            .value;
+        let (read, absent) = (
+            execution(Some(read), &mut found).unwrap(),
+            execution(None, &mut found).unwrap(),
+        );
+        assert_eq!(read.checked, absent.checked);
+    }
+}

@@ -1,0 +1,100 @@
+//! Rules that look at several parts at once.
+
+use contract::training::Arch;
+
+use super::{
+    dataset::Proven, execution::ProvenExecution, memory::training, training::ProvenEvaluation,
+    training::ProvenFederation,
+};
+use crate::{
+    diag::{Code, Diagnostic},
+    spec::Found,
+};
+
+/// Testing each final model on the other datasets needs several, with the same input and number of classes.
+pub fn cross_dataset(evaluation: &ProvenEvaluation, datasets: &[Proven], found: &mut Found) {
+    if !evaluation.checked.cross_dataset {
+        return;
+    }
+    let [first, others @ ..] = datasets else { return };
+    if others.is_empty() {
+        found.push(
+            Diagnostic::warning(
+                Code::CrossDatasetAlone,
+                evaluation.cross_dataset,
+                "there is one dataset, and nothing to test its model across",
+            )
+            .label("has no effect")
+            .help("declare a second dataset, or set it to `false`"),
+        );
+    }
+    for other in others {
+        let classes = |proven: &Proven| proven.task.value.classes().len() as u64;
+        let differences = [
+            (
+                "image size",
+                u64::from(first.image.size),
+                u64::from(other.image.size),
+                other.size_span,
+            ),
+            (
+                "channels",
+                u64::from(first.image.channels),
+                u64::from(other.image.channels),
+                other.channels_span,
+            ),
+            (
+                "number of classes",
+                classes(first),
+                classes(other),
+                other.task.span,
+            ),
+        ];
+        for (what, wanted, given, span) in differences {
+            if wanted != given {
+                let words = format!(
+                    "`{}` has {what} {given} but `{}` has {wanted}: no model fits both",
+                    other.name, first.name
+                );
+                found.push(
+                    Diagnostic::error(Code::CrossDatasetMismatch, span, words)
+                        .label(format!("must be {wanted}, as in `{}`", first.name))
+                        .help("make them equal, or set `cross_dataset: false`"),
+                );
+            }
+        }
+    }
+}
+
+/// Warns where training will probably not fit into the memory asked for.
+pub fn memory(
+    federation: &ProvenFederation,
+    execution: &ProvenExecution,
+    arch: Arch,
+    datasets: &[Proven],
+    found: &mut Found,
+) {
+    let Some(size) = datasets.iter().map(|dataset| dataset.image.size).max() else {
+        return;
+    };
+    let batch_size = federation.checked.batch_size;
+    let (needed, asked) = (
+        training(arch, size, batch_size),
+        execution.checked.resources.train.memory,
+    );
+    if needed <= asked {
+        return;
+    }
+    let words = format!(
+        "training `{arch}` on {batch_size} images of {size} pixels at a time takes about {needed}, and {asked} is asked for"
+    );
+    found.push(
+        Diagnostic::warning(
+            Code::LittleMemory,
+            execution.train_memory.unwrap_or(federation.batch_size),
+            words,
+        )
+        .label("probably too little memory")
+        .help("raise `memory` in `execution: {resources: {train: ...}}`, or lower `batch_size`"),
+    );
+}

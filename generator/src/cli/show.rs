@@ -1,0 +1,154 @@
+//! Runs a command and shows what came of it.
+
+use std::{
+    error::Error,
+    io::{IsTerminal, stderr},
+};
+
+use serde::Serialize;
+
+use super::{
+    args::{Command, TargetArg},
+    progress::Progress,
+};
+use crate::{
+    diag::{self, Colour, Diagnostics},
+    engine::Interrupt,
+    ops::{self, Exit, OpError, RunRequest, RunResult},
+    spec,
+};
+
+/// Runs `command` and returns the exit code.
+pub fn run(command: Command) -> Exit {
+    match execute(command) {
+        Ok(exit) => exit,
+        Err(error) => {
+            tell(&error);
+            error.exit()
+        }
+    }
+}
+
+fn execute(command: Command) -> Result<Exit, OpError> {
+    match command {
+        Command::Check { spec, json } => {
+            let result = ops::check(&spec)?;
+            if json {
+                print_json(&result.to_json());
+            } else {
+                warn(&result.diagnostics);
+                if let Some(digest) = &result.digest {
+                    println!("{}: accepted, digest {digest}", result.file);
+                }
+            }
+            Ok(if result.accepted { Exit::Done } else { Exit::Rejected })
+        }
+        Command::Generate { spec, output, target, json } => {
+            let TargetArg::Pegasus = target;
+            let result = ops::generate(&spec, &output, ops::Target::Pegasus)?;
+            warn(&result.warnings);
+            if json {
+                print_json(&result);
+            } else {
+                eprintln!("{} jobs, job binaries of {}", result.jobs, result.binaries);
+                println!("{}", result.dir.display());
+            }
+            Ok(Exit::Done)
+        }
+        Command::Run { source, dir, jobs, json } => {
+            let request = RunRequest { jobs, interrupt: interrupt()? };
+            show_run(&ops::run(&source, &dir, &request, Progress::new)?, json)
+        }
+        Command::Resume { dir, jobs, json } => {
+            let request = RunRequest { jobs, interrupt: interrupt()? };
+            show_run(&ops::resume(&dir, &request, Progress::new)?, json)
+        }
+        Command::Report { dir, json } => {
+            let result = ops::report(&dir)?;
+            if json {
+                print!("{}", crate::report::json(&result.report));
+            } else {
+                println!("{}", result.html.display());
+            }
+            Ok(Exit::Done)
+        }
+        Command::Schema => {
+            print!("{}", spec::schema());
+            Ok(Exit::Done)
+        }
+        Command::Explain { code, json } => Ok(explain(&code, json)),
+    }
+}
+
+fn interrupt() -> Result<Interrupt, OpError> {
+    Interrupt::on_signals().map_err(OpError::Signals)
+}
+
+fn show_run(result: &RunResult, json: bool) -> Result<Exit, OpError> {
+    if let Some(warnings) = &result.warnings {
+        warn(warnings);
+    }
+    if json {
+        print_json(result);
+        return Ok(result.exit());
+    }
+    for last in &result.results {
+        let auroc = last.auroc.map_or("undefined".to_owned(), |auroc| format!("{auroc:.3}"));
+        let synthetic = if last.synthetic { " (SYNTHETIC)" } else { "" };
+        println!(
+            "{}: round {}, AUROC {auroc}, accuracy {:.3}{synthetic}",
+            last.dataset, last.round, last.accuracy
+        );
+    }
+    println!("{}", result.report.display());
+    if result.exit() != Exit::Done {
+        eprintln!("help: `fedwing resume {}` continues the run", result.dir.display());
+    }
+    Ok(result.exit())
+}
+
+#[derive(Serialize)]
+struct Explanation<'a> {
+    fedwing_explain: u32,
+    code: &'a str,
+    page: &'a str,
+}
+
+fn explain(code: &str, json: bool) -> Exit {
+    let code = code.to_ascii_uppercase();
+    match diag::explain(&code) {
+        Some(page) if json => print_json(&Explanation { fedwing_explain: 1, code: &code, page }),
+        Some(page) => print!("{page}"),
+        None => {
+            let known: Vec<&str> = diag::all_codes().map(|(code, _)| code).collect();
+            eprintln!("error: `{code}` is not a diagnostic code\nhelp: the codes are {}", known.join(", "));
+            return Exit::Usage;
+        }
+    }
+    Exit::Done
+}
+
+fn print_json(value: &impl Serialize) {
+    let text = serde_json::to_string_pretty(value).expect("results have text keys and no failing parts");
+    println!("{text}");
+}
+
+/// Shows diagnostics on stderr.
+fn warn(diagnostics: &Diagnostics) {
+    let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    eprint!("{}", diagnostics.render(if colour { Colour::Always } else { Colour::Never }));
+}
+
+/// Shows an error with its causes on stderr.
+fn tell(error: &OpError) {
+    if let OpError::Rejected(result) = error {
+        warn(&result.diagnostics);
+        return;
+    }
+    eprintln!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("  because: {error}");
+        cause = error.source();
+    }
+}

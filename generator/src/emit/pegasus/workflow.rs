@@ -1,0 +1,276 @@
+//! Workflow files: jobs, what they read and write, and who waits for whom. Written as they are made, never held.
+
+use std::{
+    borrow::Cow,
+    fmt::{self, Display, Write as _},
+    io::{self, Write},
+};
+
+use contract::{args::Job, argv::Role};
+
+use super::{
+    LOCAL, NAMESPACE, PEGASUS_VERSION,
+    units::{RoundUnit, Unit, Units},
+    yaml::{Arguments, Map, Text},
+};
+use crate::{
+    check::PegasusSettings,
+    plan::{Children, Plan, PlannedJob},
+};
+
+/// Writes the main workflow.
+pub fn write_main(
+    plan: &Plan,
+    settings: &PegasusSettings,
+    units: &Units,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    write!(out, "{}", head(&plan.experiment))?;
+    let mut text = String::new();
+    for unit in &units.units {
+        match unit {
+            Unit::Job(index) => job(&mut text, plan, &plan.jobs[*index]),
+            Unit::Round(round) => sub_workflow(&mut text, plan, settings, round),
+        }
+        .expect("writing to a string cannot fail");
+        out.write_all(text.as_bytes())?;
+        text.clear();
+    }
+    let ids: Vec<Cow<'_, str>> = units.units.iter().map(|unit| unit_id(plan, unit)).collect();
+    let mut children = vec![Vec::new(); ids.len()];
+    for (child, parents) in units.after.iter().enumerate() {
+        for &parent in parents {
+            children[parent as usize].push(child as u32);
+        }
+    }
+    let entries = children.iter().zip(&ids);
+    dependencies(
+        out,
+        entries.map(|(list, id)| (&**id, list.iter().map(|&child| &*ids[child as usize]))),
+    )
+}
+
+/// Writes a round's workflow; `children` are the plan's edges from writers to readers.
+pub fn write_round(
+    plan: &Plan,
+    children: &Children,
+    round: &RoundUnit,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let name = format!("{}-{}-r{:04}", plan.experiment, round.dataset, round.round.0);
+    write!(out, "{}", head(&name))?;
+    let mut text = String::new();
+    for &index in &round.jobs {
+        job(&mut text, plan, &plan.jobs[index]).expect("writing to a string cannot fail");
+        out.write_all(text.as_bytes())?;
+        text.clear();
+    }
+    let id = |index: usize| &*plan.jobs[index].id.0;
+    let inside = |child: &&u32| round.jobs.binary_search(&(**child as usize)).is_ok();
+    let entries = round.jobs.iter().map(|&parent| {
+        let list = children.of(parent).iter().filter(inside);
+        (id(parent), list.map(|&child| id(child as usize)))
+    });
+    dependencies(out, entries)
+}
+
+fn unit_id<'a>(plan: &'a Plan, unit: &Unit) -> Cow<'a, str> {
+    match unit {
+        Unit::Job(index) => Cow::Borrowed(&plan.jobs[*index].id.0),
+        Unit::Round(round) => Cow::Owned(round.id()),
+    }
+}
+
+fn head(name: &impl Display) -> String {
+    format!(
+        "pegasus: \"{PEGASUS_VERSION}\"\nname: {}\njobs:\n",
+        Text(&name.to_string())
+    )
+}
+
+/// Writes each parent with its children; parents without children are left out.
+fn dependencies<'a, I: Iterator<Item = &'a str>>(
+    out: &mut impl Write,
+    entries: impl Iterator<Item = (&'a str, I)>,
+) -> io::Result<()> {
+    let mut text = String::from("jobDependencies:");
+    let mut any = false;
+    for (parent, children) in entries {
+        let mut children = children.peekable();
+        if children.peek().is_none() {
+            continue;
+        }
+        any = true;
+        text.push_str("\n- id: ");
+        text.push_str(parent);
+        text.push_str("\n  children:");
+        for child in children {
+            text.push_str("\n  - ");
+            text.push_str(child);
+            if text.len() > 1 << 16 {
+                out.write_all(text.as_bytes())?;
+                text.clear();
+            }
+        }
+    }
+    text.push_str(if any { "\n" } else { " []\n" });
+    out.write_all(text.as_bytes())
+}
+
+fn job(text: &mut String, plan: &Plan, planned: &PlannedJob) -> fmt::Result {
+    let PlannedJob {
+        id,
+        job,
+        stage,
+        request: _,  // in the profiles
+        in_place: _, // read where it is, so nothing to move; the job runs there
+    } = planned;
+    write!(
+        text,
+        "- type: job\n  namespace: {NAMESPACE}\n  name: {}\n  id: {id}\n  arguments: {}\n  uses:\n",
+        job.name(),
+        Arguments(&job.to_argv()),
+    )?;
+    let mut seen = Vec::new();
+    let mut result = Ok(());
+    job.roles(&mut |role| {
+        let line = match role {
+            Role::Setting => return,
+            // A file named by two flags is still used once.
+            Role::Input(file) | Role::Output(file) if seen.contains(&file) => return,
+            Role::Input(file) => {
+                seen.push(file);
+                writeln!(text, "  - {{lfn: {}, type: input}}", Text(file))
+            }
+            Role::Output(file) => {
+                seen.push(file);
+                output(text, file, is_kept(job, file))
+            }
+        };
+        result = result.and(line);
+    });
+    result?;
+    profiles(text, plan, planned)?;
+    let mut metadata = vec![("dataset", stage.dataset.to_string())];
+    metadata.extend(stage.round.map(|round| ("round", round.to_string())));
+    metadata.extend(stage.client.map(|client| ("client", client.to_string())));
+    writeln!(text, "  metadata: {}", Map(&metadata))
+}
+
+fn output(text: &mut String, file: &str, stage_out: StageOut) -> fmt::Result {
+    let stage_out = stage_out == StageOut::Kept;
+    // No job looks files up in a catalog of earlier outputs, so none is registered; that saves a job per output.
+    writeln!(
+        text,
+        "  - {{lfn: {}, type: output, stageOut: {stage_out}, registerReplica: false}}",
+        Text(file)
+    )
+}
+
+/// Whether a file is brought to the submit host's storage.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum StageOut {
+    Kept,
+    Intermediate,
+}
+
+/// Shards and updates are read by jobs alone; everything else is read by people and reports afterwards.
+fn is_kept(job: &Job, file: &str) -> StageOut {
+    let kept = match job {
+        // The manifest names patients; it is kept on the submit host, which is where `prepare` runs and wrote it.
+        Job::Prepare(args) => file == args.manifest.as_str(),
+        Job::Train(args) => file != args.update.as_str(),
+        Job::Stats(_) | Job::Init(_) | Job::Evaluate(_) | Job::Baseline(_) | Job::Aggregate(_) => true,
+    };
+    if kept {
+        StageOut::Kept
+    } else {
+        StageOut::Intermediate
+    }
+}
+
+/// Whether a job must run on the submit host: it reads the source's images or the manifest, which names patients.
+pub fn on_submit_host(job: &Job) -> bool {
+    match job {
+        Job::Prepare(_) | Job::Stats(_) => true,
+        Job::Init(_) | Job::Train(_) | Job::Evaluate(_) | Job::Baseline(_) | Job::Aggregate(_) => false,
+    }
+}
+
+/// Requests stand at the job: no transformation or site profile competes, and those would win.
+fn profiles(text: &mut String, plan: &Plan, planned: &PlannedJob) -> fmt::Result {
+    let request = planned.request;
+    let here = on_submit_host(&planned.job);
+    text.push_str("  profiles:\n");
+    if !here {
+        // HTCondor holds the job after this many seconds; the site's `periodic_remove` then fails it.
+        let limit = [("allowed_execute_duration", request.walltime.0.to_string())];
+        writeln!(text, "    condor: {}", Map(&limit))?;
+    }
+    writeln!(
+        text,
+        "    dagman: {}",
+        Map(&[("RETRY", plan.retries.to_string())])
+    )?;
+    let mut pegasus = vec![("cores", request.cpus.to_string())];
+    if request.gpus > 0 {
+        pegasus.push(("gpus", request.gpus.to_string()));
+    }
+    pegasus.push(("maxwalltime", request.walltime.0.div_ceil(60).to_string()));
+    pegasus.push(("memory", request.memory.mebibytes().to_string()));
+    writeln!(text, "    pegasus: {}", Map(&pegasus))?;
+    if here {
+        writeln!(
+            text,
+            "    selector: {}",
+            Map(&[("execution.site", LOCAL.to_owned())])
+        )?;
+    }
+    Ok(())
+}
+
+fn sub_workflow(
+    text: &mut String,
+    plan: &Plan,
+    settings: &PegasusSettings,
+    round: &RoundUnit,
+) -> fmt::Result {
+    let file = round.file(plan);
+    // No `--conf`: it would replace the catalogs the sub-workflow inherits.
+    let arguments = [
+        "--sites",
+        settings.compute_site.as_str(),
+        "--output-sites",
+        LOCAL,
+        "--cleanup",
+        CLEANUP,
+    ];
+    write!(
+        text,
+        "- type: pegasusWorkflow\n  file: {}\n  id: {}\n  arguments: {}\n  uses:\n",
+        Text(&file),
+        round.id(),
+        Arguments(&arguments.map(str::to_owned)),
+    )?;
+    writeln!(
+        text,
+        "  - {{lfn: {}, forPlanning: true, type: input}}",
+        Text(&file)
+    )?;
+    for file in &round.inputs {
+        writeln!(text, "  - {{lfn: {}, type: input}}", Text(file))?;
+    }
+    for file in &round.outputs {
+        // Only global models are read outside their round, and they are kept.
+        output(text, file, StageOut::Kept)?;
+    }
+    let metadata = [
+        ("dataset", round.dataset.to_string()),
+        ("round", round.round.to_string()),
+    ];
+    writeln!(text, "  metadata: {}", Map(&metadata))
+}
+
+/// Files are deleted from scratch once their last reader is done. Safe between rounds because every sub-workflow
+/// declares what it reads, so the main workflow counts it as a reader.
+pub const CLEANUP: &str = "inplace";

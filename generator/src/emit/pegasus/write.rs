@@ -1,0 +1,182 @@
+//! Fills a directory with everything Pegasus needs to plan an experiment.
+
+use std::io::{self, BufWriter, Write};
+
+use super::{
+    DIR_VARIABLE, LOCAL, catalogs,
+    units::{Unit, Units},
+    workflow,
+};
+use crate::{
+    check::PegasusSettings,
+    emit::{FileKind, Sink},
+    plan::Plan,
+};
+
+/// Why a plan was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// A file could not be written.
+    #[error("cannot write `{path}`")]
+    Sink {
+        /// The file, relative to the directory.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Pegasus would replace a part of the text.
+    #[error("`{text}` holds `${{`, which Pegasus takes for a variable")]
+    Variable {
+        /// The path or name.
+        text: String,
+    },
+}
+
+/// Fills `sink` with workflow, catalogs, properties, static files, `plan.sh` and `README.md`.
+///
+/// The job binaries belong into `bin/` under their own names; the caller copies them. Nothing depends on where the
+/// directory will stand. The bytes depend on the arguments alone. Memory stays at a few numbers a job.
+///
+/// # Errors
+/// [`WriteError::Sink`] at the first file that fails; [`WriteError::Variable`] for a path Pegasus would misread.
+pub fn write<S: Sink>(plan: &Plan, settings: &PegasusSettings, sink: &mut S) -> Result<(), WriteError> {
+    let paths = plan.weights.iter().map(|weights| &weights.path);
+    for text in paths.chain([&settings.compute_site, &settings.data_configuration]) {
+        if text.contains("${") {
+            return Err(WriteError::Variable { text: text.clone() });
+        }
+    }
+    let units = Units::of(plan);
+    let mut directory = Directory(sink);
+    directory.file("workflow.yml", |out| {
+        workflow::write_main(plan, settings, &units, out)
+    })?;
+    let children = plan.edges().reversed();
+    for unit in &units.units {
+        if let Unit::Round(round) = unit {
+            let path = format!("rounds/{}", round.file(plan));
+            directory.file(&path, |out| workflow::write_round(plan, &children, round, out))?;
+        }
+    }
+    directory.file("replicas.yml", |out| catalogs::replicas(plan, &units, out))?;
+    directory.file("transformations.yml", |out| catalogs::transformations(out))?;
+    directory.file("sites.yml", |out| catalogs::sites(settings, out))?;
+    directory.file("pegasus.properties", |out| catalogs::properties(settings, out))?;
+    for file in &plan.statics {
+        let path = format!("inputs/{}", file.name);
+        directory.file(&path, |out| out.write_all(file.content.as_bytes()))?;
+    }
+    directory.script("plan.sh", &plan_script(settings))?;
+    directory.file("README.md", |out| readme(plan, &units, out))
+}
+
+struct Directory<'a, S>(&'a mut S);
+
+impl<S: Sink> Directory<'_, S> {
+    fn file(
+        &mut self,
+        path: &str,
+        write: impl FnOnce(&mut BufWriter<S::File<'_>>) -> io::Result<()>,
+    ) -> Result<(), WriteError> {
+        self.open(path, FileKind::Plain, write)
+    }
+
+    fn script(&mut self, path: &str, text: &str) -> Result<(), WriteError> {
+        self.open(path, FileKind::Executable, |out| out.write_all(text.as_bytes()))
+    }
+
+    fn open(
+        &mut self,
+        path: &str,
+        kind: FileKind,
+        write: impl FnOnce(&mut BufWriter<S::File<'_>>) -> io::Result<()>,
+    ) -> Result<(), WriteError> {
+        let result = self.0.file(path, kind).and_then(|file| {
+            let mut out = BufWriter::with_capacity(1 << 18, file);
+            write(&mut out)?;
+            out.flush()
+        });
+        result.map_err(|source| WriteError::Sink {
+            path: path.to_owned(),
+            source,
+        })
+    }
+}
+
+/// The script that plans: Pegasus looks for nothing outside the script's own directory.
+fn plan_script(settings: &PegasusSettings) -> String {
+    let cleanup = workflow::CLEANUP;
+    let site = &settings.compute_site;
+    format!(
+        r#"#!/bin/sh
+# Plans this workflow; `./plan.sh --submit` also starts it. Further options go to pegasus-plan.
+set -eu
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
+case $here in
+*[!A-Za-z0-9._/-]*)
+    echo "plan.sh: move this directory to a path of letters, digits, '.', '_' and '-': '$here'" >&2
+    exit 2
+    ;;
+esac
+# The catalogs find their files by this variable; the prefix takes it to the planning of sub-workflows.
+export {DIR_VARIABLE}="$here"
+# Nothing is reported over the network.
+export PEGASUS_METRICS=false
+cd "$here"
+exec pegasus-plan \
+    -Dpegasus.catalog.replica=YAML -Dpegasus.catalog.replica.file="$here/replicas.yml" \
+    -Dpegasus.catalog.transformation=YAML -Dpegasus.catalog.transformation.file="$here/transformations.yml" \
+    -Dpegasus.catalog.site=YAML -Dpegasus.catalog.site.file="$here/sites.yml" \
+    --conf "$here/pegasus.properties" --dir "$here/submit" \
+    --sites '{site}' --output-sites {LOCAL} --cleanup {cleanup} "$@" "$here/workflow.yml"
+"#
+    )
+}
+
+fn readme(plan: &Plan, units: &Units, out: &mut impl Write) -> io::Result<()> {
+    let rounds = units
+        .units
+        .iter()
+        .filter(|unit| matches!(unit, Unit::Round(_)))
+        .count();
+    let synthetic = if plan.synthetic {
+        "\n**SYNTHETIC**: at least one dataset is drawn, not taken.\n"
+    } else {
+        ""
+    };
+    write!(
+        out,
+        r#"# {experiment}
+
+A Pegasus 5 workflow of {jobs} jobs in {workflows}.
+Written by fedwing from the specification with the digest
+`{digest}`.
+{synthetic}
+    ./plan.sh --submit
+
+plans and starts it; `pegasus-status` and `pegasus-analyzer` take the directory it prints. This directory can be moved
+as a whole before it is planned, to any path of letters, digits, `.`, `_`, `-`. To start a planned workflow later by
+`pegasus-run`, set `{DIR_VARIABLE}` to this directory and `PEGASUS_METRICS` to `false` first, as `plan.sh` does.
+
+| here | is |
+|---|---|
+| `workflow.yml`, `rounds/` | the jobs; what waits for what comes from files |
+| `replicas.yml`, `inputs/` | what is there before the first job |
+| `transformations.yml`, `bin/` | the job programs |
+| `sites.yml`, `pegasus.properties` | the submit host, the compute site, and how files move |
+| `outputs/` | results: models, metrics, statistics, manifests |
+| `scratch/`, `submit/` | files between jobs, and what Pegasus made of the workflow |
+
+`prepare` and `stats` run on the submit host: they read the images and the manifest, which names patients; the manifest
+is kept in `outputs/` and goes to no other machine. Shards and updates are deleted from `scratch/` once every job and
+sub-workflow that declares them is done. Held jobs fail after a minute, with their message in `pegasus-analyzer`.
+"#,
+        experiment = plan.experiment,
+        jobs = plan.jobs.len(),
+        workflows = match rounds {
+            0 => "one workflow".to_owned(),
+            rounds => format!("a main workflow and {rounds} sub-workflows, one per dataset and round"),
+        },
+        digest = plan.spec_digest,
+    )
+}

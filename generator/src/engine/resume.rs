@@ -1,0 +1,298 @@
+//! What a continued run keeps and what it does again.
+//!
+//! In: the graph, the record, the sources as they are now, and a way to compare files with their digests. Out:
+//! [`Assessment`]. Pure but for that comparison. Start at [`assess`].
+//!
+//! A job is done again when it was not done, when it read something else than what is there now, or when an output is
+//! missing or changed that another such job needs or that is a result of the run. What follows from a job that is done
+//! again is decided when it is done: with the same output (the rule), what read it stays; see [`same_inputs`].
+
+use super::{
+    digest::{Digest, Fact, SourceFact},
+    graph::{FileIndex, From, Graph, JobIndex},
+};
+use crate::record::{Attempt, History, JobHistory};
+
+/// What a continued run keeps and what it does again.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Assessment {
+    /// For each job, whether it must run.
+    pub(super) to_do: Vec<bool>,
+    /// Those of them that were done before.
+    pub(super) again: Vec<JobIndex>,
+    /// What each file of a kept job contains.
+    pub(super) facts: Vec<Option<Fact>>,
+}
+
+/// Decides what to keep; `intact` says for each file whether it has the content given.
+pub(super) fn assess(
+    graph: &Graph<'_>,
+    history: &History,
+    sources: &[Option<SourceFact>],
+    mut intact: impl FnMut(&[(FileIndex, Fact)]) -> Vec<bool>,
+) -> Assessment {
+    let mut facts = recorded_facts(graph, history);
+    let complete = |job: JobIndex| {
+        let done = history_of(graph, history, job).and_then(JobHistory::done);
+        let outputs = graph.node(job).outputs.iter();
+        done.is_some_and(|done| {
+            outputs.clone().all(|&file| facts[file as usize].is_some())
+                && same_sources(graph, history, job, done, sources)
+                && same_inputs(graph, history, job, done, |file| facts[file as usize])
+        })
+    };
+    let mut to_do: Vec<bool> = (0..graph.jobs.len() as JobIndex)
+        .map(|job| !complete(job))
+        .collect();
+    let mut compared = vec![false; graph.files.len()];
+    loop {
+        let mut needed = Vec::new();
+        for (file, entry) in graph.files.iter().enumerate() {
+            let From::Job(writer) = entry.from else { continue };
+            let wanted =
+                entry.readers.is_empty() || entry.readers.iter().any(|&reader| to_do[reader as usize]);
+            if let Some(fact) = facts[file].filter(|_| wanted && !compared[file] && !to_do[writer as usize]) {
+                compared[file] = true;
+                needed.push((file as FileIndex, fact));
+            }
+        }
+        if needed.is_empty() {
+            break;
+        }
+        for ((file, _), good) in needed.iter().zip(intact(&needed)) {
+            if let (false, From::Job(writer)) = (good, graph.file(*file).from) {
+                to_do[writer as usize] = true;
+            }
+        }
+    }
+    for (file, entry) in graph.files.iter().enumerate() {
+        if matches!(entry.from, From::Job(writer) if to_do[writer as usize]) {
+            facts[file] = None;
+        }
+    }
+    let was_done = |&job: &JobIndex| {
+        to_do[job as usize]
+            && history_of(graph, history, job).is_some_and(|job| job.attempts.iter().any(Attempt::is_done))
+    };
+    let again = (0..graph.jobs.len() as JobIndex).filter(was_done).collect();
+    Assessment { to_do, again, facts }
+}
+
+/// What the record says about a job.
+pub(super) fn history_of<'h>(
+    graph: &Graph<'_>,
+    history: &'h History,
+    job: JobIndex,
+) -> Option<&'h JobHistory> {
+    history.jobs.get(&*graph.job(job).id)
+}
+
+/// What each file contains according to the last time its writer was done.
+fn recorded_facts(graph: &Graph<'_>, history: &History) -> Vec<Option<Fact>> {
+    let mut facts = vec![None; graph.files.len()];
+    for job in 0..graph.jobs.len() as JobIndex {
+        let Some(done) = history_of(graph, history, job).and_then(JobHistory::done) else {
+            continue;
+        };
+        for (place, &file) in graph.node(job).outputs.iter().enumerate() {
+            facts[file as usize] = output_fact(graph, done, place, file);
+        }
+    }
+    facts
+}
+
+/// What an attempt left as `file`, which it declares in this place.
+fn output_fact(graph: &Graph<'_>, attempt: &Attempt, place: usize, file: FileIndex) -> Option<Fact> {
+    let recorded = attempt.outputs.get(place)?;
+    if recorded.name != graph.file(file).name.as_str() {
+        return None;
+    }
+    Some(Fact {
+        size: recorded.size,
+        digest: Digest::parse(&recorded.sha256)?,
+    })
+}
+
+/// Whether every input written by another job is `now` what it was when `done` read it.
+///
+/// An input whose writer is not done at present is not held against the job: when the writer is done again, this is
+/// asked again.
+pub(super) fn same_inputs(
+    graph: &Graph<'_>,
+    history: &History,
+    job: JobIndex,
+    done: &Attempt,
+    now: impl Fn(FileIndex) -> Option<Fact>,
+) -> bool {
+    graph.node(job).inputs.iter().all(|&file| {
+        let (From::Job(writer), Some(now)) = (graph.file(file).from, now(file)) else {
+            return true;
+        };
+        let place = graph
+            .node(writer)
+            .outputs
+            .iter()
+            .position(|&output| output == file);
+        let then = history_of(graph, history, writer)
+            .and_then(|writer| writer.done_before(done.position))
+            .and_then(|attempt| output_fact(graph, attempt, place?, file));
+        then == Some(now)
+    })
+}
+
+/// Whether every source is what it was when `done` read it; one that is gone is not held against the job.
+fn same_sources(
+    graph: &Graph<'_>,
+    history: &History,
+    job: JobIndex,
+    done: &Attempt,
+    sources: &[Option<SourceFact>],
+) -> bool {
+    graph.node(job).sources.iter().all(|&source| {
+        let Some(now) = &sources[source as usize] else {
+            return true;
+        };
+        let seen = history.sources.get(graph.sources[source as usize].path);
+        let then = seen.and_then(|seen| seen.iter().rev().find(|(position, _)| *position < done.position));
+        then.is_some_and(|(_, digest)| *digest == now.digest)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use contract::units::{Bytes, Seconds};
+
+    use super::*;
+    use crate::{
+        check::Request,
+        plan::{Dag, DagJob, Label, Lfn, Program},
+        record::{Event, FileFact, Outcome, Stamp},
+    };
+
+    fn lfn(name: &str) -> Lfn {
+        Lfn::new(name).unwrap()
+    }
+
+    fn job(id: &str, inputs: &[&str], outputs: &[&str]) -> DagJob {
+        DagJob {
+            id: id.into(),
+            label: Label {
+                kind: "k".into(),
+                dataset: None,
+                round: None,
+                client: None,
+            },
+            program: Program::Path("/bin/true".to_owned()),
+            argv: Vec::new(),
+            env: BTreeMap::new(),
+            inputs: inputs.iter().map(|name| lfn(name)).collect(),
+            outputs: outputs.iter().map(|name| lfn(name)).collect(),
+            stdout: None,
+            stderr: None,
+            stdin: None,
+            request: Request {
+                cpus: 1,
+                memory: Bytes(0),
+                gpus: 0,
+                walltime: Seconds(1),
+            },
+            retries: 0,
+            after: Vec::new(),
+            in_place: Vec::new(),
+        }
+    }
+
+    /// `a` writes `x`, `b` makes `y` of it, `c` makes `z` of that.
+    fn chain() -> Dag {
+        Dag {
+            name: "e".to_owned(),
+            jobs: vec![
+                job("a", &[], &["x"]),
+                job("b", &["x"], &["y"]),
+                job("c", &["y"], &["z"]),
+            ],
+            external: BTreeMap::new(),
+        }
+    }
+
+    /// A record in which these jobs were done in this order, each leaving a file with this content.
+    fn history(done: &[(&str, &str, &str)]) -> History {
+        let first = Event::RunStarted {
+            fedwing_record: Event::VERSION,
+            at: Stamp(0),
+            fedwing: "0".into(),
+            name: "e".into(),
+            source: "/s".into(),
+            digest: "d".into(),
+            synthetic: false,
+            jobs: 3,
+            slots: 1,
+            host: "h".into(),
+        };
+        let ends = done
+            .iter()
+            .enumerate()
+            .map(|(place, (job, name, text))| Event::JobEnded {
+                at: Stamp(0),
+                job: (*job).to_owned(),
+                attempt: place as u32 + 1,
+                outcome: Outcome::Done,
+                wall_s: 0.0,
+                cpu_s: 0.0,
+                peak_memory: Bytes(0),
+                outputs: vec![FileFact {
+                    name: (*name).to_owned(),
+                    size: Bytes(text.len() as u64),
+                    sha256: Digest::of(text.as_bytes()).to_string(),
+                }],
+                failure: None,
+            });
+        History::from_events(std::iter::once(first).chain(ends)).unwrap()
+    }
+
+    /// Which jobs must run, with these files harmed, and which files were compared.
+    fn assessed(history: &History, harmed: &[&str]) -> (Vec<bool>, Vec<String>) {
+        let dag = chain();
+        let graph = Graph::new(&dag).unwrap();
+        let mut compared = Vec::new();
+        let assessment = assess(&graph, history, &[], |files| {
+            let names = files.iter().map(|(file, _)| graph.file(*file).name.to_string());
+            let names: Vec<String> = names.collect();
+            compared.extend(names.clone());
+            names
+                .iter()
+                .map(|name| !harmed.contains(&name.as_str()))
+                .collect()
+        });
+        (assessment.to_do, compared)
+    }
+
+    const ALL_DONE: [(&str, &str, &str); 3] = [("a", "x", "1"), ("b", "y", "2"), ("c", "z", "3")];
+
+    #[test]
+    fn only_results_are_compared_when_everything_is_done() {
+        let (to_do, compared) = assessed(&history(&ALL_DONE), &["x", "y"]);
+        assert_eq!((to_do, compared), (vec![false; 3], vec!["z".to_owned()]));
+    }
+
+    #[test]
+    fn what_a_job_to_do_needs_is_compared_back_to_where_it_is_sound() {
+        let (to_do, compared) = assessed(&history(&ALL_DONE), &["z", "y"]);
+        assert_eq!(to_do, [false, true, true]);
+        assert_eq!(compared, ["z", "y", "x"]);
+    }
+
+    #[test]
+    fn a_job_that_read_something_else_than_is_there_now_is_done_again() {
+        let redone = [ALL_DONE[0], ALL_DONE[1], ALL_DONE[2], ("a", "x", "other")];
+        assert_eq!(assessed(&history(&redone), &[]).0, [false, true, false]);
+    }
+
+    #[test]
+    fn a_job_redone_with_the_same_result_leaves_its_readers_alone() {
+        let redone = [ALL_DONE[0], ALL_DONE[1], ALL_DONE[2], ALL_DONE[0]];
+        assert_eq!(assessed(&history(&redone), &[]).0, [false; 3]);
+    }
+}

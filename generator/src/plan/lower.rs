@@ -1,0 +1,375 @@
+//! Lowers a checked spec to a [`Plan`]: every job, every file, who writes it and who reads it.
+//!
+//! Per dataset: prepare, statistics, the initial model and its evaluation, then each round's training, aggregation and
+//! evaluation, then the baselines. The datasets' branches share no file until the cross-dataset evaluations at the end.
+
+use contract::{
+    args::{AggregateArgs, BaselineArgs, EvaluateArgs, InitArgs, Job, PrepareArgs, StatsArgs, TrainArgs},
+    argv::InputFile,
+    dataset::DatasetConfig,
+    ids::{ClientId, DatasetName, Round, Seed},
+    names::{FileName, Names},
+    training::BaselineKind,
+};
+
+use super::{JobId, Parts, Plan, PlanError, PlannedJob, Stage, StaticFile, WeightsFile, select};
+use crate::check::{Checked, Dataset, Evaluation, Execution, Federation, Model};
+
+/// Plans every job of `checked`; the same value gives the same plan.
+///
+/// # Errors
+/// [`PlanError`] when the baselines' epochs overflow, or names that a checked spec cannot have (two datasets of one
+/// name) make jobs or files clash.
+pub fn lower(checked: &Checked) -> Result<Plan, PlanError> {
+    let Checked {
+        name,
+        // Why the experiment is made changes nothing about how.
+        intent: _,
+        seed: _,
+        digest,
+        datasets,
+        model,
+        federation: _,
+        evaluation,
+        execution,
+    } = checked;
+    let Execution {
+        layout,
+        resources: _,
+        retries,
+        // Where jobs run is the emitter's affair.
+        pegasus: _,
+    } = execution;
+    let Model { arch: _, weights } = model;
+    let weights = weights.as_ref().map(|path| WeightsFile {
+        name: FileName::new(&format!("{name}.weights.safetensors"))
+            .expect("an experiment's name is a short path component"),
+        path: path.clone(),
+    });
+
+    let mut jobs = Vec::with_capacity(expected_jobs(checked));
+    let mut statics = Vec::with_capacity(datasets.len());
+    for Dataset { config } in datasets {
+        let mut branch = Branch::of(checked, config, &mut jobs);
+        statics.push(branch.prepare());
+        branch.stats();
+        branch.init(weights.as_ref());
+        branch.rounds();
+        branch.baselines()?;
+    }
+    let Evaluation {
+        baselines: _,
+        cross_dataset,
+    } = evaluation;
+    if *cross_dataset {
+        for Dataset { config } in datasets {
+            for other in datasets
+                .iter()
+                .filter(|other| other.config.dataset != config.dataset)
+            {
+                Branch::of(checked, config, &mut jobs).cross(&other.config.dataset);
+            }
+        }
+    }
+    Plan::prove(Parts {
+        experiment: name.clone(),
+        spec_digest: digest.clone(),
+        synthetic: datasets
+            .iter()
+            .any(|dataset| dataset.config.source.is_synthetic()),
+        layout: *layout,
+        retries: *retries,
+        jobs,
+        statics,
+        weights,
+    })
+}
+
+/// Number of jobs when every client is selected in every round, so that the list grows once.
+fn expected_jobs(checked: &Checked) -> usize {
+    let rounds = checked.federation.rounds as usize;
+    let of = |config: &DatasetConfig| {
+        let trained = checked.federation.fraction.of(config.clients) as usize;
+        (trained + 2) * rounds + config.clients as usize + 5 + checked.datasets.len()
+    };
+    checked.datasets.iter().map(|dataset| of(&dataset.config)).sum()
+}
+
+/// One dataset's branch while its jobs are made.
+struct Branch<'a> {
+    checked: &'a Checked,
+    config: &'a DatasetConfig,
+    names: Names<'a>,
+    /// Shared by every job that reads a shard.
+    shards: Vec<FileName>,
+    test_shard: FileName,
+    jobs: &'a mut Vec<PlannedJob>,
+}
+
+impl<'a> Branch<'a> {
+    fn of(checked: &'a Checked, config: &'a DatasetConfig, jobs: &'a mut Vec<PlannedJob>) -> Self {
+        let names = Names {
+            experiment: &checked.name,
+            dataset: &config.dataset,
+        };
+        Self {
+            checked,
+            config,
+            shards: (0..config.clients)
+                .map(|client| names.shard(ClientId(client)))
+                .collect(),
+            test_shard: names.test_shard(),
+            names,
+            jobs,
+        }
+    }
+
+    fn push(&mut self, id: String, round: Option<Round>, client: Option<ClientId>, job: Job) {
+        let request = self.checked.execution.resources.of(&job);
+        let stage = Stage {
+            dataset: self.config.dataset.clone(),
+            round,
+            client,
+        };
+        self.jobs.push(PlannedJob {
+            id: JobId(id.into()),
+            job,
+            stage,
+            request,
+            in_place: Vec::new(),
+        });
+    }
+
+    fn seed(&self, purpose: std::fmt::Arguments<'_>) -> Seed {
+        self.checked.seed.derive(&purpose.to_string())
+    }
+
+    /// The job that reads the source, and the settings it reads first.
+    fn prepare(&mut self) -> StaticFile {
+        let settings = StaticFile {
+            name: self.names.dataset_config(),
+            content: serde_json::to_string_pretty(self.config)
+                .expect("settings hold texts and finite numbers, which JSON can write")
+                + "\n",
+        };
+        let args = PrepareArgs {
+            config: (&settings.name).into(),
+            manifest: (&self.names.manifest()).into(),
+            shards: self.shards.iter().map(Into::into).collect(),
+            test_shard: (&self.test_shard).into(),
+        };
+        self.push(
+            format!("prepare-{}", self.config.dataset),
+            None,
+            None,
+            Job::Prepare(args),
+        );
+        let job = self.jobs.last_mut().expect("pushed just now");
+        job.in_place = self
+            .config
+            .source
+            .paths()
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        settings
+    }
+
+    fn stats(&mut self) {
+        let args = StatsArgs {
+            manifest: (&self.names.manifest()).into(),
+            stats: (&self.names.stats()).into(),
+        };
+        self.push(
+            format!("stats-{}", self.config.dataset),
+            None,
+            None,
+            Job::Stats(args),
+        );
+    }
+
+    fn init(&mut self, weights: Option<&WeightsFile>) {
+        let dataset = &self.config.dataset;
+        let args = InitArgs {
+            experiment: self.checked.name.clone(),
+            dataset: dataset.clone(),
+            spec_digest: self.checked.digest.clone(),
+            arch: self.checked.model.arch,
+            channels: self.config.image.channels,
+            image_size: self.config.image.size,
+            classes: self.config.task.classes().len() as u32,
+            seed: self.seed(format_args!("init/{dataset}")),
+            weights: weights.map(|file| (&file.name).into()),
+            global: (&self.names.global(Round(0))).into(),
+        };
+        self.push(format!("init-{dataset}"), None, None, Job::Init(args));
+    }
+
+    /// The initial model's evaluation, then every round; each round starts from the global model of the one before.
+    fn rounds(&mut self) {
+        let mut global = self.names.global(Round(0));
+        self.evaluate(Round(0), &global);
+        for round in (1..=self.checked.federation.rounds).map(Round) {
+            let updates = self.train(round, &global);
+            global = self.aggregate(round, &global, updates);
+            self.evaluate(round, &global);
+        }
+    }
+
+    /// One job per selected client; returns their updates in client order.
+    fn train(&mut self, round: Round, global: &FileName) -> Vec<InputFile> {
+        let Federation {
+            // The aggregation's.
+            strategy: _,
+            rounds: _,
+            fraction,
+            epochs,
+            batch_size,
+            optimizer,
+        } = &self.checked.federation;
+        let dataset = &self.config.dataset;
+        let selected = select(self.checked.seed, dataset, round, self.config.clients, *fraction);
+        let mut updates = Vec::with_capacity(selected.len());
+        for client in selected {
+            let update = self.names.update(round, client);
+            updates.push((&update).into());
+            let args = TrainArgs {
+                experiment: self.checked.name.clone(),
+                dataset: dataset.clone(),
+                spec_digest: self.checked.digest.clone(),
+                round,
+                client,
+                epochs: *epochs,
+                batch_size: *batch_size,
+                optimizer: *optimizer,
+                seed: self.seed(format_args!("train/{dataset}/{round}/{client}")),
+                threads: Some(self.checked.execution.resources.train.cpus),
+                global: global.into(),
+                shard: (&self.shards[client.0 as usize]).into(),
+                update: (&update).into(),
+                metrics: (&self.names.train_metrics(round, client)).into(),
+            };
+            let id = format!("train-{dataset}-r{:04}-c{:04}", round.0, client.0);
+            self.push(id, Some(round), Some(client), Job::Train(args));
+        }
+        updates
+    }
+
+    /// Combines the round's updates; returns the new global model.
+    fn aggregate(&mut self, round: Round, global: &FileName, updates: Vec<InputFile>) -> FileName {
+        let output = self.names.global(round);
+        let args = AggregateArgs {
+            strategy: self.checked.federation.strategy,
+            global: global.into(),
+            updates,
+            // Updates carry their sample counts, and no rule of today draws at random.
+            samples: Vec::new(),
+            seed: None,
+            output: (&output).into(),
+            metrics: Some((&self.names.aggregate_metrics(round)).into()),
+        };
+        let id = format!("aggregate-{}-r{:04}", self.config.dataset, round.0);
+        self.push(id, Some(round), None, Job::Aggregate(args));
+        output
+    }
+
+    fn evaluate(&mut self, round: Round, global: &FileName) {
+        let dataset = &self.config.dataset;
+        let args = EvaluateArgs {
+            experiment: self.checked.name.clone(),
+            dataset: dataset.clone(),
+            test_dataset: dataset.clone(),
+            spec_digest: self.checked.digest.clone(),
+            round,
+            batch_size: self.checked.federation.batch_size,
+            threads: Some(self.checked.execution.resources.evaluate.cpus),
+            global: global.into(),
+            shard: (&self.test_shard).into(),
+            metrics: (&self.names.evaluate_metrics(round)).into(),
+        };
+        let id = format!("evaluate-{dataset}-r{:04}", round.0);
+        self.push(id, Some(round), None, Job::Evaluate(args));
+    }
+
+    fn baselines(&mut self) -> Result<(), PlanError> {
+        for &kind in &self.checked.evaluation.baselines {
+            match kind {
+                BaselineKind::Centralized => self.baseline(kind, None)?,
+                BaselineKind::LocalOnly => {
+                    for client in (0..self.config.clients).map(ClientId) {
+                        self.baseline(kind, Some(client))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A baseline sees its samples as often as a client that is selected in every round.
+    fn baseline(&mut self, kind: BaselineKind, client: Option<ClientId>) -> Result<(), PlanError> {
+        let Federation { rounds, epochs, .. } = self.checked.federation;
+        let dataset = &self.config.dataset;
+        let who = client
+            .map(|client| format!("-c{:04}", client.0))
+            .unwrap_or_default();
+        let shards = match client {
+            None => &self.shards[..],
+            Some(client) => &self.shards[client.0 as usize..=client.0 as usize],
+        };
+        let args = BaselineArgs {
+            experiment: self.checked.name.clone(),
+            dataset: dataset.clone(),
+            spec_digest: self.checked.digest.clone(),
+            kind,
+            client,
+            epochs: rounds
+                .checked_mul(epochs)
+                .ok_or(PlanError::TooManyEpochs { rounds, epochs })?,
+            batch_size: self.checked.federation.batch_size,
+            optimizer: self.checked.federation.optimizer,
+            seed: self.seed(format_args!("baseline/{dataset}/{kind}{who}")),
+            threads: Some(self.checked.execution.resources.baseline.cpus),
+            global: (&self.names.global(Round(0))).into(),
+            shards: shards.iter().map(Into::into).collect(),
+            test_shard: (&self.test_shard).into(),
+            model: (&self.names.baseline_model(kind, client)).into(),
+            metrics: (&self.names.baseline_metrics(kind, client)).into(),
+        };
+        self.push(
+            format!("baseline-{dataset}-{kind}{who}"),
+            None,
+            client,
+            Job::Baseline(args),
+        );
+        Ok(())
+    }
+
+    /// The final model on the test samples of `other`.
+    fn cross(&mut self, other: &DatasetName) {
+        let dataset = &self.config.dataset;
+        let last = Round(self.checked.federation.rounds);
+        let theirs = Names {
+            experiment: &self.checked.name,
+            dataset: other,
+        };
+        let args = EvaluateArgs {
+            experiment: self.checked.name.clone(),
+            dataset: dataset.clone(),
+            test_dataset: other.clone(),
+            spec_digest: self.checked.digest.clone(),
+            round: last,
+            batch_size: self.checked.federation.batch_size,
+            threads: Some(self.checked.execution.resources.evaluate.cpus),
+            global: (&self.names.global(last)).into(),
+            shard: (&theirs.test_shard()).into(),
+            metrics: (&self.names.cross_metrics(other)).into(),
+        };
+        // A capital letter cannot stand in a dataset's name, so no two pairs make the same id.
+        self.push(
+            format!("cross-{dataset}-ON-{other}"),
+            None,
+            None,
+            Job::Evaluate(args),
+        );
+    }
+}

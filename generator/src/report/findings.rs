@@ -1,0 +1,321 @@
+//! What page and Markdown both tell, worded once: measures, rows of tables, sentences about the run.
+
+use contract::{metrics::Scores, training::BaselineKind};
+
+use super::{
+    model::{ClientShare, DatasetReport, DatasetSummary, Group, Report, RoundReport, RunState, Spread, Use},
+    numbers::{UNDEFINED, bytes, count, counted, metric, metric_or_undefined, moment, seconds},
+};
+
+/// A quantity that measures a model.
+pub(super) struct Measure {
+    /// Its name for readers.
+    pub name: &'static str,
+    /// Reads it.
+    pub of: fn(&Scores) -> Option<f64>,
+    /// Whether it lies between 0 and 1, larger being better.
+    pub share: bool,
+}
+
+/// What models are measured by, in the order shown.
+pub(super) const MEASURES: [Measure; 4] = [
+    Measure {
+        name: "AUROC",
+        of: |scores| scores.auroc,
+        share: true,
+    },
+    Measure {
+        name: "Accuracy",
+        of: |scores| Some(scores.accuracy),
+        share: true,
+    },
+    Measure {
+        name: "Macro F1",
+        of: |scores| Some(scores.macro_f1),
+        share: true,
+    },
+    Measure {
+        name: "Loss",
+        of: |scores| Some(scores.loss),
+        share: false,
+    },
+];
+
+/// Name, style and the four measures of each model, federated first; of `local_only` models the first `most`.
+pub(super) fn model_rows(dataset: &DatasetReport, most: usize) -> Vec<(String, &'static str, [String; 4])> {
+    let values = |scores: &Scores| {
+        MEASURES
+            .each_ref()
+            .map(|measure| metric_or_undefined((measure.of)(scores)))
+    };
+    let mut rows = Vec::new();
+    if let Some(last) = &dataset.last {
+        rows.push((
+            format!("federated, round {}", last.round),
+            "main",
+            values(&last.metrics),
+        ));
+    }
+    let of_kind = |kind| {
+        dataset
+            .baselines
+            .iter()
+            .filter(move |baseline| baseline.kind == kind)
+    };
+    for baseline in of_kind(BaselineKind::Centralized) {
+        rows.push((
+            BaselineKind::Centralized.to_string(),
+            "",
+            values(&baseline.metrics),
+        ));
+    }
+    if of_kind(BaselineKind::LocalOnly).nth(1).is_some() {
+        let spread =
+            MEASURES.each_ref().map(
+                |measure| match dataset.baseline(BaselineKind::LocalOnly, measure.of) {
+                    Some(Spread { mean, min, max }) => {
+                        format!("{} ({}–{})", metric(mean), metric(min), metric(max))
+                    }
+                    None => UNDEFINED.to_owned(),
+                },
+            );
+        rows.push(("local_only, mean (range)".to_owned(), "", spread));
+    }
+    for baseline in of_kind(BaselineKind::LocalOnly).take(most) {
+        let client = baseline
+            .client
+            .map_or(String::new(), |client| format!(", client {client}"));
+        rows.push((format!("local_only{client}"), "minor", values(&baseline.metrics)));
+    }
+    rows
+}
+
+/// The heads of the table of rounds.
+pub(super) const ROUND_HEADS: [&str; 7] = [
+    "Round",
+    "AUROC",
+    "Accuracy",
+    "Macro F1",
+    "Loss",
+    "Training loss",
+    "Clients",
+];
+
+/// A row of the table of rounds.
+pub(super) fn round_cells(round: &RoundReport) -> Vec<String> {
+    let mut cells = vec![round.round.to_string()];
+    for measure in &MEASURES {
+        let scores = round.metrics.as_ref();
+        cells.push(scores.map_or("not evaluated".to_owned(), |scores| {
+            metric_or_undefined((measure.of)(scores))
+        }));
+    }
+    cells.push(round.train_loss.map_or(NOTHING.to_owned(), metric));
+    cells.push(count(round.num_clients.into()));
+    cells
+}
+
+/// Rows of the table of samples: the first `most` clients, then all together, then the test samples.
+pub(super) fn group_rows(stats: &DatasetSummary, most: usize) -> Vec<Vec<String>> {
+    let cells = |name: String, samples: u64, patients: u64, counts: &[u64], divergences: [String; 2]| {
+        let mut cells = vec![name, count(samples), count(patients)];
+        cells.extend(counts.iter().copied().map(count));
+        cells.extend(divergences);
+        cells
+    };
+    let clients = stats.clients.iter().take(most).map(|share| {
+        let ClientShare {
+            client,
+            samples,
+            patients,
+            class_counts,
+            kl,
+            js,
+        } = share;
+        cells(
+            format!("client {client}"),
+            *samples,
+            *patients,
+            class_counts,
+            [metric(*kl), metric(*js)],
+        )
+    });
+    let groups = [("all clients", &stats.train), ("test", &stats.test)].map(|(name, group)| {
+        let Group {
+            samples,
+            patients,
+            class_counts,
+        } = group;
+        cells(
+            name.to_owned(),
+            *samples,
+            *patients,
+            class_counts,
+            [NOTHING, NOTHING].map(str::to_owned),
+        )
+    });
+    clients.chain(groups).collect()
+}
+
+/// What stands in a cell to which nothing applies.
+pub(super) const NOTHING: &str = "–";
+
+/// Models by test datasets; own results on the diagonal.
+pub(super) struct CrossMatrix<'a> {
+    /// Test datasets.
+    pub columns: Vec<&'a str>,
+    /// The dataset a model was trained on, and its result per column.
+    pub rows: Vec<(&'a str, Vec<Option<CrossCell<'a>>>)>,
+}
+
+/// A model on one dataset's test samples.
+pub(super) struct CrossCell<'a> {
+    /// Whether the model was trained on them too: not across, but beside it for comparison.
+    pub own: bool,
+    /// Whether samples behind it are drawn.
+    pub synthetic: bool,
+    /// Quality of its predictions.
+    pub scores: &'a Scores,
+}
+
+/// The matrix, where any model was tested on another dataset.
+pub(super) fn cross_matrix(report: &Report) -> Option<CrossMatrix<'_>> {
+    let crossed = report.datasets.iter().flat_map(|dataset| &dataset.cross);
+    let mut columns: Vec<&str> = crossed.map(|cross| cross.test_dataset.as_str()).collect();
+    if columns.is_empty() {
+        return None;
+    }
+    columns.extend(report.datasets.iter().map(|dataset| dataset.name.as_str()));
+    columns.sort_unstable();
+    columns.dedup();
+    let rows = report.datasets.iter().map(|dataset| {
+        let scores = columns.iter().map(|column| {
+            if *column == dataset.name {
+                let cell = |scores| CrossCell {
+                    own: true,
+                    synthetic: dataset.synthetic,
+                    scores,
+                };
+                return dataset.last.as_ref().map(|last| cell(&last.metrics));
+            }
+            let cross = dataset
+                .cross
+                .iter()
+                .rev()
+                .find(|cross| cross.test_dataset == **column);
+            cross.map(|cross| CrossCell {
+                own: false,
+                synthetic: cross.synthetic,
+                scores: &cross.metrics,
+            })
+        });
+        (dataset.name.as_str(), scores.collect())
+    });
+    let rows = rows.collect();
+    Some(CrossMatrix { columns, rows })
+}
+
+/// The heads of the table of stages.
+pub(super) const STAGE_HEADS: [&str; 8] = [
+    "Kind",
+    "Jobs",
+    "Attempts",
+    "Wall time",
+    "CPU time",
+    "Peak memory",
+    "Bytes in",
+    "Bytes out",
+];
+
+/// A row of the table of stages.
+pub(super) fn stage_cells(kind: &str, used: &Use) -> Vec<String> {
+    let Use {
+        jobs,
+        attempts,
+        wall_s,
+        cpu_s,
+        peak_memory_bytes,
+        bytes_in,
+        bytes_out,
+    } = used;
+    vec![
+        kind.to_owned(),
+        count(*jobs),
+        count(*attempts),
+        seconds(*wall_s),
+        seconds(*cpu_s),
+        bytes(*peak_memory_bytes),
+        bytes(*bytes_in),
+        bytes(*bytes_out),
+    ]
+}
+
+/// Which datasets are drawn, in a sentence.
+pub(super) fn synthetic_words(report: &Report) -> String {
+    let drawn: Vec<_> = report
+        .datasets
+        .iter()
+        .filter(|d| d.synthetic)
+        .map(|d| d.name.as_str())
+        .collect();
+    if drawn.is_empty() {
+        return "Images of this experiment are drawn by a program; numbers made with them say nothing about patients."
+            .to_owned();
+    }
+    if drawn.len() == report.datasets.len() {
+        return "All images behind these numbers are drawn by a program; they say nothing about patients."
+            .to_owned();
+    }
+    format!(
+        "The images of {} are drawn by a program; numbers made with them say nothing about patients.",
+        drawn.join(", ")
+    )
+}
+
+/// What is missing from the report of a run that is not done; `None` for one that is.
+pub(super) fn state_words(report: &Report) -> Option<String> {
+    let jobs = &report.jobs;
+    let done = format!(
+        "{} of {} are done",
+        count(jobs.done),
+        counted(jobs.total, "job", "jobs")
+    );
+    match report.state {
+        RunState::Done => None,
+        RunState::Failed => {
+            let failed = counted(report.failed_jobs.len() as u64, "job", "jobs");
+            Some(format!(
+                "{failed} failed; {done}. Results below are of what was reached."
+            ))
+        }
+        RunState::Interrupted => Some(format!(
+            "Stopped by the user; {done}. \"fedwing resume\" continues."
+        )),
+        RunState::Unfinished => Some(format!(
+            "The run is still going or was killed; {done}. Results below are of what was reached. \"fedwing resume\" continues \
+             a killed run."
+        )),
+    }
+}
+
+/// The run in a few words each.
+pub(super) fn run_facts(report: &Report) -> Vec<(&'static str, String)> {
+    let jobs = &report.jobs;
+    let mut facts = vec![
+        ("Started", moment(report.started_unix_ms)),
+        ("Elapsed", seconds(report.elapsed_s)),
+        (
+            "Jobs done",
+            format!("{} of {}", count(jobs.done), count(jobs.total)),
+        ),
+        ("Retries", count(jobs.retries)),
+        ("Jobs at once", count(report.slots.into())),
+        ("Machine", report.host.clone()),
+        ("fedwing", report.fedwing.clone()),
+        ("Specification", report.spec_digest.chars().take(12).collect()),
+    ];
+    if report.resumed > 0 {
+        facts.push(("Resumed", counted(report.resumed.into(), "time", "times")));
+    }
+    facts
+}

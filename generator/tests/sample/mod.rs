@@ -1,0 +1,152 @@
+//! Checked specifications made by hand, for tests and benches of everything right of `check`.
+
+#![allow(dead_code)] // every test that includes this file uses a part of it
+#![allow(clippy::unwrap_used)] // made for tests
+#![allow(missing_docs)] // fields are named as in the specification
+
+use std::collections::BTreeSet;
+
+use contract::{
+    dataset::{DatasetConfig, ImageSettings, Partition, Source, Task, TestSplit},
+    ids::{DatasetName, ExperimentName, Seed, SpecDigest},
+    training::{Arch, BaselineKind, Optimizer, Strategy},
+    units::{Bytes, Fraction, Seconds},
+};
+use fedwing::check::{
+    Checked, Dataset, Evaluation, Execution, Federation, Layout, Model, PegasusSettings, Request, Resources,
+};
+
+/// What a sample specification says; everything else is fixed.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    pub datasets: Vec<&'static str>,
+    pub clients: u32,
+    pub rounds: u32,
+    pub fraction: f64,
+    pub layout: Layout,
+    pub baselines: Vec<BaselineKind>,
+    pub cross_dataset: bool,
+    pub weights: Option<String>,
+    pub seed: u64,
+}
+
+impl Sample {
+    /// Two datasets, two clients, two rounds, every baseline.
+    pub fn small(layout: Layout) -> Self {
+        Self {
+            datasets: vec!["nih", "tcia"],
+            clients: 2,
+            rounds: 2,
+            fraction: 1.0,
+            layout,
+            baselines: BaselineKind::ALL.to_vec(),
+            cross_dataset: true,
+            weights: Some("/data/pretrained.safetensors".to_owned()),
+            seed: 7,
+        }
+    }
+
+    /// One dataset without baselines.
+    pub fn wide(clients: u32, rounds: u32) -> Self {
+        Self {
+            datasets: vec!["nih"],
+            clients,
+            rounds,
+            baselines: vec![],
+            cross_dataset: false,
+            weights: None,
+            ..Self::small(Layout::Flat)
+        }
+    }
+
+    pub fn checked(&self) -> Checked {
+        let seed = Seed(self.seed);
+        Checked {
+            name: ExperimentName::new("e1").unwrap(),
+            intent: None,
+            seed,
+            digest: digest(),
+            datasets: self.datasets.iter().map(|name| self.dataset(name)).collect(),
+            model: Model {
+                arch: Arch::SmallCnn,
+                weights: self.weights.clone(),
+            },
+            federation: Federation {
+                strategy: Strategy::Fedavg,
+                rounds: self.rounds,
+                fraction: Fraction::new(self.fraction).unwrap(),
+                epochs: 2,
+                batch_size: 32,
+                optimizer: Optimizer::Sgd {
+                    learning_rate: 0.001,
+                    momentum: 0.9,
+                    weight_decay: 1e-4,
+                },
+            },
+            evaluation: Evaluation {
+                baselines: BTreeSet::from_iter(self.baselines.iter().copied()),
+                cross_dataset: self.cross_dataset,
+            },
+            execution: Execution {
+                layout: self.layout,
+                resources: resources(),
+                retries: 3,
+                pegasus: PegasusSettings {
+                    data_configuration: "condorio".to_owned(),
+                    compute_site: "condorpool".to_owned(),
+                },
+            },
+        }
+    }
+
+    fn dataset(&self, name: &str) -> Dataset {
+        let dataset = DatasetName::new(name).unwrap();
+        Dataset {
+            config: DatasetConfig {
+                fedwing_dataset: DatasetConfig::VERSION,
+                experiment: ExperimentName::new("e1").unwrap(),
+                spec_digest: digest(),
+                source: Source::Cxr14 {
+                    images: format!("/data/{name}/images"),
+                    labels: format!("/data/{name}/labels.csv"),
+                },
+                task: Task::Binary {
+                    negative: vec!["No Finding".to_owned()],
+                },
+                image: ImageSettings {
+                    size: 64,
+                    channels: 1,
+                    mean: 0.5,
+                    std: 0.25,
+                },
+                test: TestSplit::Fraction(0.2),
+                clients: self.clients,
+                partition: Partition::Iid,
+                seed: Seed(self.seed).derive(&format!("dataset/{name}")),
+                dataset,
+            },
+        }
+    }
+}
+
+fn digest() -> SpecDigest {
+    SpecDigest::new(&"0123456789abcdef".repeat(4)).unwrap()
+}
+
+fn resources() -> Resources {
+    let request = |cpus, gibibytes: u64, gpus| Request {
+        cpus,
+        memory: Bytes(gibibytes << 30),
+        gpus,
+        walltime: Seconds(3600),
+    };
+    Resources {
+        prepare: request(2, 4, 0),
+        stats: request(1, 1, 0),
+        init: request(1, 1, 0),
+        train: request(4, 8, 1),
+        aggregate: request(1, 2, 0),
+        evaluate: request(3, 6, 0),
+        baseline: request(4, 8, 1),
+    }
+}
