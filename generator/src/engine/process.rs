@@ -1,7 +1,7 @@
 //! One process group: started, signalled, waited for.
 //!
-//! `std::process` starts it (by `posix_spawn`, which does not copy the engine); what it leaves out is done here: the
-//! resources a child used (`wait4`), signals to its whole group, waiting for several at once (`pidfd_open`, `poll`).
+//! `std::process` starts it, by `fork` since the job names itself to the guard before its program starts: measured with 25 MB
+//! in memory, 0.1 ms a job more than `posix_spawn`. What `std` leaves out is done here: the resources a child used (`wait4`), signals to its whole group, waiting for several at once (`pidfd_open`, `poll`).
 
 use std::{
     io, mem,
@@ -14,6 +14,8 @@ use std::{
 };
 
 use contract::units::Bytes;
+
+use super::guard::Door;
 
 /// A running child that leads a process group of its own; killed with the whole group when dropped.
 #[derive(Debug)]
@@ -32,11 +34,18 @@ pub(super) struct Exit {
 }
 
 impl Child {
-    /// Starts `command` as the leader of a new process group.
+    /// Starts `command` as the leader of a new process group that is named at `door` before the program runs.
     ///
     /// # Errors
     /// The program cannot be executed, or there are no processes or file descriptors left.
-    pub(super) fn spawn(command: &mut Command) -> io::Result<Self> {
+    pub(super) fn spawn(command: &mut Command, door: Door) -> io::Result<Self> {
+        // SAFETY: between fork and exec it makes two system calls and touches no memory but its own stack.
+        unsafe {
+            command.pre_exec(move || {
+                door.name_this_process();
+                Ok(())
+            });
+        }
         let child = command.process_group(0).spawn()?;
         let pid = child.id() as libc::pid_t;
         // SAFETY: a system call on numbers; the process is our child and not reaped, so its number is its own.
@@ -155,10 +164,12 @@ pub(super) fn poll(fds: &[RawFd], timeout: Option<Duration>, ready: &mut Vec<boo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::guard::Guard;
 
     #[test]
     fn a_child_tells_how_it_ended_and_what_it_used() {
-        let child = Child::spawn(Command::new("/bin/sh").args(["-c", "exit 7"])).unwrap();
+        let guard = Guard::start().unwrap();
+        let child = Child::spawn(Command::new("/bin/sh").args(["-c", "exit 7"]), guard.door()).unwrap();
         let mut ready = Vec::new();
         poll(&[child.fd()], None, &mut ready).unwrap();
         assert_eq!(ready, [true]);
@@ -173,12 +184,36 @@ mod tests {
         let (mut read, write) = io::pipe().unwrap();
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "sleep 1000 & echo up; wait"]).stdout(write);
-        let child = Child::spawn(&mut command).unwrap();
+        let guard = Guard::start().unwrap();
+        let child = Child::spawn(&mut command, guard.door()).unwrap();
         drop(command);
         let mut up = [0; 3];
         io::Read::read_exact(&mut read, &mut up).unwrap();
         child.signal(libc::SIGKILL);
         assert_eq!(child.reap().unwrap().status.signal(), Some(libc::SIGKILL));
         assert_eq!(io::Read::read(&mut read, &mut up).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_guard_that_goes_away_ends_what_is_named_and_spares_what_was_taken_back() {
+        let start = |guard: &Guard| {
+            let (mut read, write) = io::pipe().unwrap();
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", "echo up; sleep 1000"]).stdout(write);
+            let child = Child::spawn(&mut command, guard.door()).unwrap();
+            drop(command);
+            io::Read::read_exact(&mut read, &mut [0; 3]).unwrap();
+            child
+        };
+        let guard = Guard::start().unwrap();
+        let (named, removed, kept) = (start(&guard), start(&guard), start(&guard));
+        guard.remove(removed.group());
+        guard.keep_only([named.group()].into_iter());
+        drop(guard);
+        assert_eq!(named.reap().unwrap().status.signal(), Some(libc::SIGKILL));
+        for spared in [removed, kept] {
+            spared.signal(libc::SIGTERM);
+            assert_eq!(spared.reap().unwrap().status.signal(), Some(libc::SIGTERM));
+        }
     }
 }

@@ -300,15 +300,19 @@ impl<'a> Turn<'a> {
             input_bytes,
         })?;
         let started = Instant::now();
-        let child = match Child::spawn(&mut command) {
+        let child = match Child::spawn(&mut command, self.guard.door()) {
             Ok(child) => child,
             Err(error) => {
+                let groups = self.running.iter().filter_map(|running| match &running.phase {
+                    Phase::Process { child, .. } => Some(child.group()),
+                    Phase::Outputs(_) => None,
+                });
+                self.guard.keep_only(groups);
                 self.scheduler.release(grant);
                 let program = command.get_program().to_string_lossy();
                 return self.never_started(job, attempt, format!("`{program}` cannot be executed: {error}"));
             }
         };
-        self.guard.add(child.group());
         self.observer.job_started(&JobView {
             id: &entry.id,
             label: &entry.label,
