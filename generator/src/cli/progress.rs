@@ -73,6 +73,10 @@ impl Observer for Progress {
         }
     }
 
+    fn job_kept(&mut self, job: &JobView<'_>) {
+        self.estimate.kept(&job.label.kind);
+    }
+
     fn job_started(&mut self, job: &JobView<'_>) {
         self.estimate.started(&job.label.kind);
         self.running.insert(job.id.to_owned());
