@@ -3,9 +3,9 @@
 //! In: the graph, the record, the sources as they are now, and a way to compare files with their digests. Out:
 //! [`Assessment`]. Pure but for that comparison. Start at [`assess`].
 //!
-//! A job is done again when it was not done, when it read something else than what is there now, or when an output is
-//! missing or changed that another such job needs or that is a result of the run. What follows from a job that is done
-//! again is decided when it is done: with the same output (the rule), what read it stays; see [`same_inputs`].
+//! A job is done again when it was not done, when it read something else than what is there now, or when an output of
+//! it is missing or changed. What follows from a job that is done again is decided when it is done: with the same output
+//! (the rule), what read it stays; see [`same_inputs`].
 
 use super::{
     digest::{Digest, Fact, SourceFact},
@@ -44,25 +44,14 @@ pub(super) fn assess(
     let mut to_do: Vec<bool> = (0..graph.jobs.len() as JobIndex)
         .map(|job| !complete(job))
         .collect();
-    let mut compared = vec![false; graph.files.len()];
-    loop {
-        let mut needed = Vec::new();
-        for (file, entry) in graph.files.iter().enumerate() {
-            let From::Job(writer) = entry.from else { continue };
-            let wanted =
-                entry.readers.is_empty() || entry.readers.iter().any(|&reader| to_do[reader as usize]);
-            if let Some(fact) = facts[file].filter(|_| wanted && !compared[file] && !to_do[writer as usize]) {
-                compared[file] = true;
-                needed.push((file as FileIndex, fact));
-            }
-        }
-        if needed.is_empty() {
-            break;
-        }
-        for ((file, _), good) in needed.iter().zip(intact(&needed)) {
-            if let (false, From::Job(writer)) = (good, graph.file(*file).from) {
-                to_do[writer as usize] = true;
-            }
+    let kept: Vec<(FileIndex, Fact)> = (0..)
+        .zip(&graph.files)
+        .filter(|(_, entry)| matches!(entry.from, From::Job(writer) if !to_do[writer as usize]))
+        .filter_map(|(file, _)| Some((file, facts[file as usize]?)))
+        .collect();
+    for ((file, _), good) in kept.iter().zip(intact(&kept)) {
+        if let (false, From::Job(writer)) = (good, graph.file(*file).from) {
+            to_do[writer as usize] = true;
         }
     }
     for (file, entry) in graph.files.iter().enumerate() {
@@ -272,16 +261,20 @@ mod tests {
     const ALL_DONE: [(&str, &str, &str); 3] = [("a", "x", "1"), ("b", "y", "2"), ("c", "z", "3")];
 
     #[test]
-    fn only_results_are_compared_when_everything_is_done() {
-        let (to_do, compared) = assessed(&history(&ALL_DONE), &["x", "y"]);
-        assert_eq!((to_do, compared), (vec![false; 3], vec!["z".to_owned()]));
+    fn nothing_is_done_again_when_every_file_is_as_recorded() {
+        assert_eq!(assessed(&history(&ALL_DONE), &[]).0, [false; 3]);
     }
 
     #[test]
-    fn what_a_job_to_do_needs_is_compared_back_to_where_it_is_sound() {
-        let (to_do, compared) = assessed(&history(&ALL_DONE), &["z", "y"]);
-        assert_eq!(to_do, [false, true, true]);
-        assert_eq!(compared, ["z", "y", "x"]);
+    fn a_harmed_file_is_made_again_even_when_its_readers_are_done() {
+        assert_eq!(assessed(&history(&ALL_DONE), &["y"]).0, [false, true, false]);
+    }
+
+    #[test]
+    fn files_of_jobs_that_run_anyway_are_not_compared() {
+        let (to_do, compared) = assessed(&history(&ALL_DONE[..2]), &[]);
+        assert_eq!(to_do, [false, false, true]);
+        assert_eq!(compared, ["x", "y"]);
     }
 
     #[test]
