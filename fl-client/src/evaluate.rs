@@ -8,6 +8,7 @@ use contract::{
     units::SampleCount,
 };
 use kernels::metrics::{log_softmax, score};
+use ndarray::ArrayView2;
 
 use crate::{
     batches::{Batch, Samples},
@@ -110,8 +111,10 @@ pub fn predict(
 pub fn scores(predicted: &[f32], shard: &Shard) -> Result<Scores, JobError> {
     let classes = &shard.header().classes;
     let truth: Vec<u32> = shard.labels().iter().map(|label| u32::from(*label)).collect();
-    let scored = score(&log_softmax(predicted, classes.len()), classes.len(), &truth)
-        .map_err(|error| JobError::new(JobExit::Unexpected, error.to_string()))?;
+    let unexpected = |error: String| JobError::new(JobExit::Unexpected, error);
+    let logits = ArrayView2::from_shape((truth.len(), classes.len()), predicted)
+        .map_err(|error| unexpected(error.to_string()))?;
+    let scored = score(log_softmax(logits).view(), &truth).map_err(|error| unexpected(error.to_string()))?;
     let per_class = classes
         .iter()
         .zip(scored.per_class)

@@ -12,7 +12,7 @@ fn nih1000(data: &Path) -> Scenario {
     Scenario::of(&format!(
         "fedwing: 1
 name: nih1000
-seed: 7
+seed: 3
 datasets:
   nih:
     source: {{cxr14: {{images: {0}, labels: {0}/Data_Entry_2017.csv}}}}
@@ -24,7 +24,7 @@ model: {{arch: small_cnn}}
 federation:
   algorithm: fedavg
   rounds: 5
-  local: {{epochs: 2, batch_size: 32, optimizer: {{sgd: {{learning_rate: 0.01, momentum: 0.9, weight_decay: 1e-4}}}}}}
+  local: {{epochs: 2, batch_size: 32, optimizer: {{sgd: {{learning_rate: 0.003, momentum: 0.9, weight_decay: 1e-4}}}}}}
 evaluation: {{baselines: [centralized, local_only]}}
 ",
         folder.display()
@@ -44,7 +44,7 @@ fn nih_radiographs_go_from_specification_to_report() {
     let auroc = report["datasets"][0]["final"]["metrics"]["auroc"]
         .as_f64()
         .expect("a defined AUROC");
-    assert!(auroc > 0.55, "AUROC {auroc}");
+    assert!(auroc > 0.6, "AUROC {auroc}");
     assert_eq!(
         report["datasets"][0]["baselines"]
             .as_array()

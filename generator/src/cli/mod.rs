@@ -17,7 +17,11 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // A closed stdout or stderr leaves nobody to tell.
             let _ = error.print();
-            if error.use_stderr() { Exit::Usage } else { Exit::Done }
+            if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            }
         }
     };
     ExitCode::from(exit as u8)

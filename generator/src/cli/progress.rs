@@ -30,12 +30,22 @@ impl Progress {
     /// Shows a run of `dag`; nothing before it starts.
     pub fn new(dag: &Dag) -> Self {
         let on_terminal = stderr().is_terminal();
-        let target = if on_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if on_terminal {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} jobs · {elapsed} · {msg}")
             .expect("the template names known parts");
         let bar = ProgressBar::with_draw_target(Some(dag.jobs.len() as u64), target).with_style(style);
         let estimate = engine::Progress::new(dag);
-        Self { bar, on_terminal, estimate, started: Instant::now(), running: BTreeSet::new() }
+        Self {
+            bar,
+            on_terminal,
+            estimate,
+            started: Instant::now(),
+            running: BTreeSet::new(),
+        }
     }
 
     fn say(&self, line: &str) {
@@ -69,7 +79,10 @@ impl Observer for Progress {
             self.bar.enable_steady_tick(Duration::from_millis(500));
         }
         if totals.kept > 0 {
-            self.say(&format!("{} of {} jobs are done already", totals.kept, totals.jobs));
+            self.say(&format!(
+                "{} of {} jobs are done already",
+                totals.kept, totals.jobs
+            ));
         }
     }
 
@@ -93,7 +106,12 @@ impl Observer for Progress {
             }
             Next::Retry(wait) => {
                 self.estimate.retried(kind, end.wall);
-                self.say(&format!("{}: {}; again in {}", job.id, ended(end), HumanDuration(wait)));
+                self.say(&format!(
+                    "{}: {}; again in {}",
+                    job.id,
+                    ended(end),
+                    HumanDuration(wait)
+                ));
             }
             Next::GivenUp => {
                 self.estimate.given_up(kind, end.wall);
@@ -108,7 +126,11 @@ impl Observer for Progress {
             (self.on_terminal, &**kind, &job.label.dataset, job.label.round)
             && *end.outcome == Outcome::Done
         {
-            self.say(&format!("{dataset}: round {round} evaluated, {} of {} jobs done", self.bar.position(), self.bar.length().unwrap_or(0)));
+            self.say(&format!(
+                "{dataset}: round {round} evaluated, {} of {} jobs done",
+                self.bar.position(),
+                self.bar.length().unwrap_or(0)
+            ));
         }
         self.refresh();
     }

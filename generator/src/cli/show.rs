@@ -12,10 +12,9 @@ use super::{
     progress::Progress,
 };
 use crate::{
-    diag::{self, Colour, Diagnostics},
+    diag::{Colour, Diagnostics},
     engine::Interrupt,
     ops::{self, Exit, OpError, RunRequest, RunResult},
-    spec,
 };
 
 /// Runs `command` and returns the exit code.
@@ -41,9 +40,18 @@ fn execute(command: Command) -> Result<Exit, OpError> {
                     println!("{}: accepted, digest {digest}", result.file);
                 }
             }
-            Ok(if result.accepted { Exit::Done } else { Exit::Rejected })
+            Ok(if result.accepted {
+                Exit::Done
+            } else {
+                Exit::Rejected
+            })
         }
-        Command::Generate { spec, output, target, json } => {
+        Command::Generate {
+            spec,
+            output,
+            target,
+            json,
+        } => {
             let TargetArg::Pegasus = target;
             let result = ops::generate(&spec, &output, ops::Target::Pegasus)?;
             warn(&result.warnings);
@@ -55,25 +63,36 @@ fn execute(command: Command) -> Result<Exit, OpError> {
             }
             Ok(Exit::Done)
         }
-        Command::Run { source, dir, jobs, json } => {
-            let request = RunRequest { jobs, interrupt: interrupt()? };
+        Command::Run {
+            source,
+            dir,
+            jobs,
+            json,
+        } => {
+            let request = RunRequest {
+                jobs,
+                interrupt: interrupt()?,
+            };
             show_run(&ops::run(&source, &dir, &request, Progress::new)?, json)
         }
         Command::Resume { dir, jobs, json } => {
-            let request = RunRequest { jobs, interrupt: interrupt()? };
+            let request = RunRequest {
+                jobs,
+                interrupt: interrupt()?,
+            };
             show_run(&ops::resume(&dir, &request, Progress::new)?, json)
         }
         Command::Report { dir, json } => {
             let result = ops::report(&dir)?;
             if json {
-                print!("{}", crate::report::json(&result.report));
+                print!("{}", result.to_json());
             } else {
                 println!("{}", result.html.display());
             }
             Ok(Exit::Done)
         }
         Command::Schema => {
-            print!("{}", spec::schema());
+            print!("{}", ops::schema());
             Ok(Exit::Done)
         }
         Command::Explain { code, json } => Ok(explain(&code, json)),
@@ -93,7 +112,9 @@ fn show_run(result: &RunResult, json: bool) -> Result<Exit, OpError> {
         return Ok(result.exit());
     }
     for last in &result.results {
-        let auroc = last.auroc.map_or("undefined".to_owned(), |auroc| format!("{auroc:.3}"));
+        let auroc = last
+            .auroc
+            .map_or("undefined".to_owned(), |auroc| format!("{auroc:.3}"));
         let synthetic = if last.synthetic { " (SYNTHETIC)" } else { "" };
         println!(
             "{}: round {}, AUROC {auroc}, accuracy {:.3}{synthetic}",
@@ -102,26 +123,23 @@ fn show_run(result: &RunResult, json: bool) -> Result<Exit, OpError> {
     }
     println!("{}", result.report.display());
     if result.exit() != Exit::Done {
-        eprintln!("help: `fedwing resume {}` continues the run", result.dir.display());
+        eprintln!(
+            "help: `fedwing resume {}` continues the run",
+            result.dir.display()
+        );
     }
     Ok(result.exit())
 }
 
-#[derive(Serialize)]
-struct Explanation<'a> {
-    fedwing_explain: u32,
-    code: &'a str,
-    page: &'a str,
-}
-
 fn explain(code: &str, json: bool) -> Exit {
-    let code = code.to_ascii_uppercase();
-    match diag::explain(&code) {
-        Some(page) if json => print_json(&Explanation { fedwing_explain: 1, code: &code, page }),
-        Some(page) => print!("{page}"),
-        None => {
-            let known: Vec<&str> = diag::all_codes().map(|(code, _)| code).collect();
-            eprintln!("error: `{code}` is not a diagnostic code\nhelp: the codes are {}", known.join(", "));
+    match ops::explain(code) {
+        Ok(explanation) if json => print_json(&explanation),
+        Ok(explanation) => print!("{}", explanation.page),
+        Err(known) => {
+            eprintln!(
+                "error: `{code}` is not a diagnostic code\nhelp: the codes are {}",
+                known.join(", ")
+            );
             return Exit::Usage;
         }
     }
@@ -136,7 +154,10 @@ fn print_json(value: &impl Serialize) {
 /// Shows diagnostics on stderr.
 fn warn(diagnostics: &Diagnostics) {
     let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    eprint!("{}", diagnostics.render(if colour { Colour::Always } else { Colour::Never }));
+    eprint!(
+        "{}",
+        diagnostics.render(if colour { Colour::Always } else { Colour::Never })
+    );
 }
 
 /// Shows an error with its causes on stderr.

@@ -96,7 +96,11 @@ impl OpError {
         match self {
             OpError::Read { .. } | OpError::NotEmpty { .. } => Exit::Usage,
             OpError::HoldsRun { .. } | OpError::HoldsNoRun { .. } => Exit::Usage,
-            OpError::Write { .. } | OpError::Programs { .. } | OpError::Engine(_) | OpError::Emit(_) | OpError::Signals(_) => Exit::Environment,
+            OpError::Write { .. }
+            | OpError::Programs { .. }
+            | OpError::Engine(_)
+            | OpError::Emit(_)
+            | OpError::Signals(_) => Exit::Environment,
             OpError::Rejected(_) | OpError::Workflow(_) => Exit::Rejected,
             OpError::Plan(_) => Exit::Unexpected,
             OpError::Report(_) => Exit::Usage,

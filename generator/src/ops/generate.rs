@@ -56,11 +56,17 @@ pub fn generate(path: &Path, output: &Path, target: Target) -> Result<GenerateRe
     let binaries = programs::find()?;
     require_empty(output)?;
 
-    let failed = |source: io::Error| OpError::Write { path: output.to_owned(), source };
+    let failed = |source: io::Error| OpError::Write {
+        path: output.to_owned(),
+        source,
+    };
     let output = std::path::absolute(output).map_err(failed)?;
     let parent = output.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(parent).map_err(failed)?;
-    let beside = tempfile::Builder::new().prefix(".fedwing-").tempdir_in(parent).map_err(failed)?;
+    let beside = tempfile::Builder::new()
+        .prefix(".fedwing-")
+        .tempdir_in(parent)
+        .map_err(failed)?;
     match target {
         Target::Pegasus => pegasus::write(&plan, &checked.execution.pegasus, &mut Folder(beside.path()))?,
     }
@@ -111,7 +117,11 @@ impl Sink for Folder<'_> {
             FileKind::Plain => 0o644,
             FileKind::Executable => 0o755,
         };
-        let file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(path)?;
         Ok(BufWriter::with_capacity(1 << 20, file))
     }
 }

@@ -5,6 +5,7 @@
 
 mod check;
 mod error;
+mod explain;
 mod generate;
 mod programs;
 mod report;
@@ -16,6 +17,7 @@ use std::{fs, io, path::Path};
 
 pub use check::{CheckResult, check};
 pub use error::{Exit, OpError};
+pub use explain::{Explanation, explain, schema};
 pub use generate::{GenerateResult, Target, generate};
 pub use report::{ReportResult, report};
 pub use run::{DatasetResult, RunRequest, RunResult, resume, run};
@@ -24,8 +26,13 @@ pub use run::{DatasetResult, RunRequest, RunResult, resume, run};
 fn require_empty(folder: &Path) -> Result<(), OpError> {
     match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(()),
-        Ok(false) => Err(OpError::NotEmpty { path: folder.to_owned() }),
+        Ok(false) => Err(OpError::NotEmpty {
+            path: folder.to_owned(),
+        }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(OpError::Read { path: folder.to_owned(), source }),
+        Err(source) => Err(OpError::Read {
+            path: folder.to_owned(),
+            source,
+        }),
     }
 }

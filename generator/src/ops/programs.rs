@@ -15,7 +15,9 @@ use super::error::OpError;
 /// # Errors
 /// [`OpError::Programs`] naming those that are nowhere.
 pub fn find() -> Result<BTreeMap<Binary, PathBuf>, OpError> {
-    let beside = env::current_exe().ok().and_then(|path| path.parent().map(Path::to_owned));
+    let beside = env::current_exe()
+        .ok()
+        .and_then(|path| path.parent().map(Path::to_owned));
     let path = env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = beside.into_iter().chain(env::split_paths(&path)).collect();
     let mut found = BTreeMap::new();
@@ -27,5 +29,9 @@ pub fn find() -> Result<BTreeMap<Binary, PathBuf>, OpError> {
             None => missing.push(binary.as_str()),
         }
     }
-    if missing.is_empty() { Ok(found) } else { Err(OpError::Programs { missing }) }
+    if missing.is_empty() {
+        Ok(found)
+    } else {
+        Err(OpError::Programs { missing })
+    }
 }

@@ -20,6 +20,13 @@ pub struct ReportResult {
     pub html: PathBuf,
 }
 
+impl ReportResult {
+    /// The report for programs.
+    pub fn to_json(&self) -> String {
+        report::json(&self.report)
+    }
+}
+
 /// Makes the report of the run in `dir` and writes it into the run's folder.
 ///
 /// # Errors
@@ -28,7 +35,10 @@ pub fn report(dir: &Path) -> Result<ReportResult, OpError> {
     let dir = RunDir::new(dir);
     let report = report::build(&dir)?;
     let folder = dir.report();
-    fs::create_dir_all(&folder).map_err(|source| OpError::Write { path: folder.clone(), source })?;
+    fs::create_dir_all(&folder).map_err(|source| OpError::Write {
+        path: folder.clone(),
+        source,
+    })?;
     let html = folder.join("report.html");
     write(&html, &report::html(&report))?;
     write(&folder.join("report.md"), &report::markdown(&report))?;
@@ -37,13 +47,18 @@ pub fn report(dir: &Path) -> Result<ReportResult, OpError> {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), OpError> {
-    write_whole(path, text.as_bytes()).map_err(|source| OpError::Write { path: path.to_owned(), source })
+    write_whole(path, text.as_bytes()).map_err(|source| OpError::Write {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Writes a whole file or none.
 pub(super) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut beside = tempfile::Builder::new().permissions(readable()).tempfile_in(folder)?;
+    let mut beside = tempfile::Builder::new()
+        .permissions(readable())
+        .tempfile_in(folder)?;
     io::Write::write_all(&mut beside, content)?;
     beside.persist(path)?;
     Ok(())

@@ -87,7 +87,12 @@ struct Runnable {
 ///
 /// # Errors
 /// [`OpError`] before any job ran; a job that fails is a result, not an error.
-pub fn run<O: Observer>(path: &Path, dir: &Path, request: &RunRequest, watch: impl FnOnce(&Dag) -> O) -> Result<RunResult, OpError> {
+pub fn run<O: Observer>(
+    path: &Path,
+    dir: &Path,
+    request: &RunRequest,
+    watch: impl FnOnce(&Dag) -> O,
+) -> Result<RunResult, OpError> {
     let source = Source::read(path)?;
     let runnable = prepare(&source)?;
     let run_dir = RunDir::new(absolute(dir)?);
@@ -96,7 +101,10 @@ pub fn run<O: Observer>(path: &Path, dir: &Path, request: &RunRequest, watch: im
     }
     super::require_empty(run_dir.root())?;
     let options = options(&runnable, request)?;
-    let write = |source: io::Error| OpError::Write { path: dir.to_owned(), source };
+    let write = |source: io::Error| OpError::Write {
+        path: dir.to_owned(),
+        source,
+    };
     fs::create_dir_all(run_dir.root()).map_err(write)?;
     if !source.is_workflow() {
         report::write_whole(&run_dir.spec(), source.text.as_bytes()).map_err(write)?;
@@ -109,8 +117,15 @@ pub fn run<O: Observer>(path: &Path, dir: &Path, request: &RunRequest, watch: im
 ///
 /// # Errors
 /// [`OpError`] before any job ran; a job that fails is a result, not an error.
-pub fn resume<O: Observer>(dir: &Path, request: &RunRequest, watch: impl FnOnce(&Dag) -> O) -> Result<RunResult, OpError> {
+pub fn resume<O: Observer>(
+    dir: &Path,
+    request: &RunRequest,
+    watch: impl FnOnce(&Dag) -> O,
+) -> Result<RunResult, OpError> {
     let run_dir = RunDir::new(absolute(dir)?);
+    if !run_dir.record().exists() {
+        return Err(OpError::HoldsNoRun { path: dir.to_owned() });
+    }
     let events = record::read(&run_dir.record()).map_err(engine::EngineError::from)?;
     let Some(Event::RunStarted { source: original, .. }) = events.first() else {
         return Err(OpError::HoldsNoRun { path: dir.to_owned() });
@@ -118,7 +133,11 @@ pub fn resume<O: Observer>(dir: &Path, request: &RunRequest, watch: impl FnOnce(
     // A specification is kept in the run's folder; a workflow and its catalogs stay where they are, and are compared.
     let original = Path::new(original);
     let copy = run_dir.spec();
-    let source = if copy.exists() { Source::copy(&copy, original)? } else { Source::read(original)? };
+    let source = if copy.exists() {
+        Source::copy(&copy, original)?
+    } else {
+        Source::read(original)?
+    };
     let runnable = prepare(&source)?;
     let options = options(&runnable, request)?;
     let outcome = engine::resume(&runnable.dag, &run_dir, &options, &mut watch(&runnable.dag))?;
@@ -129,18 +148,42 @@ fn prepare(source: &Source) -> Result<Runnable, OpError> {
     let path = source.path.display().to_string();
     if source.is_workflow() {
         let (dag, digest) = workflow::read(source)?;
-        let origin = Origin { source: path, digest, synthetic: false };
-        return Ok(Runnable { dag, origin, warnings: None });
+        let origin = Origin {
+            source: path,
+            digest,
+            synthetic: false,
+        };
+        return Ok(Runnable {
+            dag,
+            origin,
+            warnings: None,
+        });
     }
     let (checked, result) = check::accepted(source)?;
     let plan = plan::lower(&checked)?;
-    let origin = Origin { source: path, digest: plan.spec_digest.to_string(), synthetic: plan.synthetic };
-    Ok(Runnable { dag: plan.to_dag(), origin, warnings: Some(result.diagnostics) })
+    let origin = Origin {
+        source: path,
+        digest: plan.spec_digest.to_string(),
+        synthetic: plan.synthetic,
+    };
+    Ok(Runnable {
+        dag: plan.to_dag(),
+        origin,
+        warnings: Some(result.diagnostics),
+    })
 }
 
 fn options(runnable: &Runnable, request: &RunRequest) -> Result<Options, OpError> {
-    let ours = runnable.dag.jobs.iter().any(|job| matches!(job.program, Program::Ours(_)));
-    let programs = if ours { programs::find()? } else { Default::default() };
+    let ours = runnable
+        .dag
+        .jobs
+        .iter()
+        .any(|job| matches!(job.program, Program::Ours(_)));
+    let programs = if ours {
+        programs::find()?
+    } else {
+        Default::default()
+    };
     let slots = request.jobs.unwrap_or_else(cores);
     Ok(Options {
         origin: runnable.origin.clone(),
@@ -174,11 +217,16 @@ fn finish(dir: &RunDir, outcome: RunOutcome, warnings: Option<Diagnostics>) -> R
 }
 
 fn absolute(dir: &Path) -> Result<PathBuf, OpError> {
-    std::path::absolute(dir).map_err(|source| OpError::Write { path: dir.to_owned(), source })
+    std::path::absolute(dir).map_err(|source| OpError::Write {
+        path: dir.to_owned(),
+        source,
+    })
 }
 
 /// CPU cores this process may use.
 fn cores() -> NonZeroU32 {
-    let cores = thread::available_parallelism().ok().and_then(|n| NonZeroU32::try_from(n).ok());
+    let cores = thread::available_parallelism()
+        .ok()
+        .and_then(|n| NonZeroU32::try_from(n).ok());
     cores.unwrap_or(NonZeroU32::MIN)
 }

@@ -27,15 +27,29 @@ impl Source {
     /// # Errors
     /// [`OpError::Read`].
     pub fn read(path: &Path) -> Result<Self, OpError> {
-        let file = if path.is_dir() { path.join("workflow.yml") } else { path.to_owned() };
-        let failed = |source: io::Error| OpError::Read { path: file.clone(), source };
+        let file = if path.is_dir() {
+            path.join("workflow.yml")
+        } else {
+            path.to_owned()
+        };
+        let failed = |source: io::Error| OpError::Read {
+            path: file.clone(),
+            source,
+        };
         let size = fs::metadata(&file).map_err(failed)?.len();
         if size > MAX_TEXT {
-            return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, format!("{size} bytes"))));
+            return Err(failed(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("{size} bytes"),
+            )));
         }
         let text = fs::read_to_string(&file).map_err(failed)?;
         let absolute = fs::canonicalize(&file).map_err(failed)?;
-        Ok(Self { path: absolute, shown: file.display().to_string(), text })
+        Ok(Self {
+            path: absolute,
+            shown: file.display().to_string(),
+            text,
+        })
     }
 
     /// Reads the copy in `file` of what was at `original`.
@@ -43,7 +57,10 @@ impl Source {
     /// # Errors
     /// [`OpError::Read`].
     pub fn copy(file: &Path, original: &Path) -> Result<Self, OpError> {
-        Ok(Self { path: original.to_owned(), ..Self::read(file)? })
+        Ok(Self {
+            path: original.to_owned(),
+            ..Self::read(file)?
+        })
     }
 
     /// The folder relative paths in it refer to.

@@ -19,7 +19,9 @@ use crate::{
 /// # Errors
 /// [`OpError::Workflow`] naming file and job.
 pub fn read(source: &Source) -> Result<(Dag, String), OpError> {
-    let disk = Disk { digest: RefCell::new(Sha256::new()) };
+    let disk = Disk {
+        digest: RefCell::new(Sha256::new()),
+    };
     let dag = pegasus::read(&disk, &source.path.display().to_string())?;
     let digest = disk.digest.into_inner().finalize();
     Ok((dag, digest.iter().map(|byte| format!("{byte:02x}")).collect()))

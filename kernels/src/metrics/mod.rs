@@ -1,6 +1,6 @@
 //! Quality of a classifier's predictions: accuracy, F1, AUROC and cross-entropy.
 //!
-//! In: log-probabilities (`f64`, samples x classes, row by row) and the true class of each sample. Out: [`Scores`].
+//! In: log-probabilities (`f64`, samples x classes) and the true class of each sample. Out: [`Scores`].
 //! Start at [`score`]; [`log_softmax`] makes its input from a network's outputs, [`log_probabilities`] from
 //! probabilities. What is undefined is `None`, never a number that looks like a result.
 
@@ -10,6 +10,7 @@ mod confusion;
 pub use auroc::auroc;
 
 use confusion::Confusion;
+use ndarray::{Array2, ArrayView1, ArrayView2};
 
 /// Quality of predictions on a set of samples.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,14 +49,14 @@ pub enum ScoreError {
     /// Nothing to score.
     #[error("there are no samples to score")]
     NoSamples,
-    /// The number of values is not samples times classes.
-    #[error("{values} values are not {samples} samples x {classes} classes")]
+    /// Predictions and truth differ in length, or there are no classes.
+    #[error("predictions are {rows} samples x {classes} classes, the truth has {samples} samples")]
     Shape {
-        /// Values given.
-        values: usize,
+        /// Rows of the predictions.
+        rows: usize,
         /// Samples in the truth.
         samples: usize,
-        /// Classes asked for.
+        /// Columns of the predictions.
         classes: usize,
     },
     /// A true class beyond the columns.
@@ -83,8 +84,8 @@ pub enum ScoreError {
 /// `loss = -1/N Σ_i ln p_i[truth_i]`; the other scores depend on the order of the values only.
 ///
 /// # Shapes
-/// - `log_probabilities`: N x `classes`, row by row, in nats; minus infinity stands for probability 0
-/// - `truth`: N class indices below `classes`
+/// - `log_probabilities`: N samples x C classes, in nats; minus infinity stands for probability 0
+/// - `truth`: N class indices below C
 /// # Numerics
 /// Sums in `f64` in sample order. AUROC is counted in integers and divided once.
 /// # Errors
@@ -94,26 +95,22 @@ pub enum ScoreError {
 /// # Example
 /// ```
 /// use kernels::metrics::{log_softmax, score};
-/// let logits = [2.0, 0.0, 0.5, 1.0, 0.0, 3.0_f32];
-/// let scores = score(&log_softmax(&logits, 2), 2, &[0, 0, 1])?;
+/// let logits = ndarray::array![[2.0, 0.0], [0.5, 1.0], [0.0, 3.0_f32]];
+/// let scores = score(log_softmax(logits.view()).view(), &[0, 0, 1])?;
 /// assert_eq!(scores.accuracy, 2.0 / 3.0);
 /// assert_eq!(scores.auroc, Some(1.0));
 /// # Ok::<(), kernels::metrics::ScoreError>(())
 /// ```
-pub fn score(log_probabilities: &[f64], classes: usize, truth: &[u32]) -> Result<Scores, ScoreError> {
-    check(log_probabilities, classes, truth)?;
-    let rows = || log_probabilities.chunks_exact(classes).zip(truth);
+pub fn score(log_probabilities: ArrayView2<'_, f64>, truth: &[u32]) -> Result<Scores, ScoreError> {
+    check(log_probabilities, truth)?;
+    let classes = log_probabilities.ncols();
+    let rows = || log_probabilities.rows().into_iter().zip(truth);
     let samples = truth.len() as f64;
 
     let loss = rows().map(|(row, &class)| -row[class as usize]).sum::<f64>() / samples;
     let confusion = Confusion::count(classes, rows().map(|(row, &class)| (class as usize, argmax(row))));
     let class_auroc = |class: usize| {
-        let column: Vec<f64> = log_probabilities
-            .iter()
-            .skip(class)
-            .step_by(classes)
-            .copied()
-            .collect();
+        let column = log_probabilities.column(class).to_vec();
         auroc(&column, |sample| truth[sample] as usize == class)
     };
     let aurocs: Vec<Option<f64>> = (0..classes).map(class_auroc).collect();
@@ -139,38 +136,35 @@ pub fn score(log_probabilities: &[f64], classes: usize, truth: &[u32]) -> Result
 /// The log-probabilities of a network's outputs: `x - max - ln Σ exp(x - max)` per row, in `f64`.
 ///
 /// # Shapes
-/// - `logits`: N x `classes`, row by row, in any unit; returns the same shape, in nats
-/// # Panics
-/// If `classes` is 0.
-pub fn log_softmax(logits: &[f32], classes: usize) -> Vec<f64> {
-    let mut out = Vec::with_capacity(logits.len());
-    for row in logits.chunks(classes) {
-        let max = row
-            .iter()
-            .fold(f64::NEG_INFINITY, |max, &x| max.max(f64::from(x)));
-        let shift = max + row.iter().map(|&x| (f64::from(x) - max).exp()).sum::<f64>().ln();
-        out.extend(row.iter().map(|&x| f64::from(x) - shift));
+/// - `logits`: N x C, in any unit; returns the same shape, in nats
+pub fn log_softmax(logits: ArrayView2<'_, f32>) -> Array2<f64> {
+    let mut out = logits.mapv(f64::from);
+    for mut row in out.rows_mut() {
+        let max = row.fold(f64::NEG_INFINITY, |max, &x| max.max(x));
+        let shift = max + row.iter().map(|&x| (x - max).exp()).sum::<f64>().ln();
+        row -= shift;
     }
     out
 }
 
 /// The natural logarithms of probabilities, in `f64`; probability 0 becomes minus infinity.
-pub fn log_probabilities(probabilities: &[f32]) -> Vec<f64> {
-    probabilities.iter().map(|&p| f64::from(p).ln()).collect()
+pub fn log_probabilities(probabilities: ArrayView2<'_, f32>) -> Array2<f64> {
+    probabilities.mapv(|p| f64::from(p).ln())
 }
 
-fn check(values: &[f64], classes: usize, truth: &[u32]) -> Result<(), ScoreError> {
+fn check(values: ArrayView2<'_, f64>, truth: &[u32]) -> Result<(), ScoreError> {
     if truth.is_empty() {
         return Err(ScoreError::NoSamples);
     }
-    if classes == 0 || truth.len().checked_mul(classes) != Some(values.len()) {
+    let (rows, classes) = values.dim();
+    if classes == 0 || rows != truth.len() {
         return Err(ScoreError::Shape {
-            values: values.len(),
+            rows,
             samples: truth.len(),
             classes,
         });
     }
-    for (sample, (row, &class)) in values.chunks_exact(classes).zip(truth).enumerate() {
+    for (sample, (row, &class)) in values.rows().into_iter().zip(truth).enumerate() {
         if class as usize >= classes {
             return Err(ScoreError::ClassOutOfRange {
                 sample,
@@ -194,7 +188,7 @@ fn check(values: &[f64], classes: usize, truth: &[u32]) -> Result<(), ScoreError
 }
 
 /// The first of the largest values, as numpy's `argmax`.
-fn argmax(row: &[f64]) -> usize {
+fn argmax(row: ArrayView1<'_, f64>) -> usize {
     let mut best = 0;
     for (class, value) in row.iter().enumerate() {
         if *value > row[best] {
@@ -212,12 +206,13 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ndarray::{Array2, array};
     use proptest::prelude::*;
 
     #[test]
     fn a_class_absent_from_the_truth_is_undefined_and_left_out_of_the_mean() {
-        let p = log_probabilities(&[0.7, 0.2, 0.1, 0.2, 0.7, 0.1, 0.6, 0.3, 0.1]);
-        let scores = score(&p, 3, &[0, 1, 1]).unwrap();
+        let p = log_probabilities(array![[0.7, 0.2, 0.1], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1]].view());
+        let scores = score(p.view(), &[0, 1, 1]).unwrap();
         assert_eq!(scores.per_class[2].auroc, None);
         assert_eq!(scores.per_class[2].f1, None);
         assert_eq!(scores.auroc, Some(1.0));
@@ -226,8 +221,8 @@ mod tests {
 
     #[test]
     fn one_class_in_the_truth_leaves_auroc_undefined_rather_than_a_half() {
-        let p = log_probabilities(&[0.7, 0.3, 0.4, 0.6]);
-        let scores = score(&p, 2, &[0, 0]).unwrap();
+        let p = log_probabilities(array![[0.7, 0.3], [0.4, 0.6]].view());
+        let scores = score(p.view(), &[0, 0]).unwrap();
         assert_eq!(scores.auroc, None);
         assert_eq!(scores.accuracy, 0.5);
         assert_eq!(scores.per_class[1].recall, None);
@@ -237,25 +232,26 @@ mod tests {
     #[test]
     fn a_confident_network_does_not_lose_its_order_to_rounding() {
         // As f32 probabilities all three would be exactly 1.
-        let logits = [0.0, 40.0, 0.0, 50.0, 0.0, 60.0_f32];
-        let scores = score(&log_softmax(&logits, 2), 2, &[0, 0, 1]).unwrap();
+        let logits = array![[0.0, 40.0], [0.0, 50.0], [0.0, 60.0_f32]];
+        let scores = score(log_softmax(logits.view()).view(), &[0, 0, 1]).unwrap();
         assert!((scores.loss - 30.0).abs() < 1e-12);
         assert_eq!(scores.per_class[0].auroc, Some(1.0));
     }
 
     #[test]
     fn what_cannot_be_scored_is_named() {
-        assert_eq!(score(&[], 2, &[]), Err(ScoreError::NoSamples));
+        let of = |values: Array2<f64>, truth: &[u32]| score(values.view(), truth);
+        assert_eq!(of(Array2::zeros((0, 2)), &[]), Err(ScoreError::NoSamples));
         assert_eq!(
-            score(&[-0.1; 3], 2, &[0]),
+            of(array![[-0.1, -0.1], [-0.1, -0.1]], &[0]),
             Err(ScoreError::Shape {
-                values: 3,
+                rows: 2,
                 samples: 1,
                 classes: 2
             })
         );
         assert_eq!(
-            score(&[-0.5, -1.0], 2, &[2]),
+            of(array![[-0.5, -1.0]], &[2]),
             Err(ScoreError::ClassOutOfRange {
                 sample: 0,
                 class: 2,
@@ -263,14 +259,14 @@ mod tests {
             })
         );
         assert_eq!(
-            score(&[f64::NAN, -1.0], 2, &[1]),
+            of(array![[f64::NAN, -1.0]], &[1]),
             Err(ScoreError::NotFinite { sample: 0, class: 0 })
         );
         assert_eq!(
-            score(&[0.0, f64::NEG_INFINITY], 2, &[1]),
+            of(array![[0.0, f64::NEG_INFINITY]], &[1]),
             Err(ScoreError::NotFinite { sample: 0, class: 1 })
         );
-        assert!(score(&[0.0, f64::NEG_INFINITY], 2, &[0]).is_ok());
+        assert!(of(array![[0.0, f64::NEG_INFINITY]], &[0]).is_ok());
     }
 
     proptest! {
@@ -280,9 +276,9 @@ mod tests {
             turn in 0_usize..40,
         ) {
             let of = |rows: &[([f32; 3], u32)]| {
-                let logits: Vec<f32> = rows.iter().flat_map(|(row, _)| *row).collect();
+                let logits = Array2::from_shape_fn((rows.len(), 3), |(sample, class)| rows[sample].0[class]);
                 let truth: Vec<u32> = rows.iter().map(|(_, class)| *class).collect();
-                score(&log_softmax(&logits, 3), 3, &truth).unwrap()
+                score(log_softmax(logits.view()).view(), &truth).unwrap()
             };
             let mut turned = rows.clone();
             turned.rotate_left(turn % rows.len());
