@@ -24,7 +24,7 @@ model: {{arch: small_cnn}}
 federation:
   algorithm: fedavg
   rounds: 5
-  local: {{epochs: 2, batch_size: 32, optimizer: {{sgd: {{learning_rate: 0.003, momentum: 0.9, weight_decay: 1e-4}}}}}}
+  local: {{epochs: 4, batch_size: 32, optimizer: {{sgd: {{learning_rate: 0.003, momentum: 0.9, weight_decay: 1e-4}}}}}}
 evaluation: {{baselines: [centralized, local_only]}}
 ",
         folder.display()
