@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output},
 };
 
 use crate::scenario::{Scenario, assert_code, assert_same_files};
@@ -105,4 +105,24 @@ fn replace(path: &Path, content: &[u8]) {
     let beside = path.with_extension("tampered");
     fs::write(&beside, content).expect("written");
     fs::rename(beside, path).expect("renamed");
+}
+
+#[test]
+fn an_interrupted_run_ends_in_order_and_can_be_resumed() {
+    let scenario = Scenario::phantom(3);
+    assert_code(&scenario.run("whole", 2), 0);
+
+    let mut child = scenario.start("stopped");
+    scenario.wait_for("stopped", &mut child, &["job_started", "\"train\""]);
+    let killed = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .expect("kill");
+    assert!(killed.success());
+    assert_code(&child.wait_with_output().expect("an end"), 130);
+    let record = fs::read_to_string(scenario.dir("stopped").join("record.jsonl")).expect("record");
+    assert!(record.contains("interrupted"), "the record says so");
+
+    assert_code(&scenario.resume("stopped"), 0);
+    assert_same_files(&scenario.dir("whole"), &scenario.dir("stopped"));
 }
