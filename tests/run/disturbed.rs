@@ -44,7 +44,13 @@ fn resuming_a_finished_run_runs_nothing_and_a_missing_file_is_made_again() {
             .join("files/small.drawn.r0002.global.safetensors"),
     )
     .expect("removed");
-    assert_code(&scenario.resume("run"), 0);
+    let resumed = scenario.resume("run");
+    assert_code(&resumed, 0);
+    let said = String::from_utf8_lossy(&resumed.stderr).into_owned();
+    assert!(
+        said.contains("r0002.global.safetensors` is missing"),
+        "what is made again is named: {said}"
+    );
     assert!(started(&fs::read_to_string(&record).expect("record")) > before);
     assert_same_files(&scenario.dir("whole"), &scenario.dir("run"));
 }

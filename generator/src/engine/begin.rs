@@ -13,7 +13,7 @@ use super::{
     EngineError, Message, Observer, Options, Totals, Weight,
     digest::{Fact, Identity, SourceFact, fact_of, in_parallel, source_fact},
     files::Store,
-    graph::{FileIndex, Graph, kinds},
+    graph::{FileIndex, From, Graph, kinds},
     launch,
     resume::{Assessment, assess},
     schedule::{TooLarge, fits},
@@ -78,7 +78,12 @@ pub fn resume(
     let assessment = assess(&graph, &history, &present, |files| {
         compare(&graph, &mut store, files)
     });
-    let Assessment { to_do, again, facts } = &assessment;
+    let Assessment {
+        to_do,
+        again,
+        harmed,
+        facts,
+    } = &assessment;
     check_programs(&graph, to_do, options)?;
     require_sources(&graph, &measured, to_do, observer)?;
 
@@ -106,8 +111,32 @@ pub fn resume(
         kept,
         slots: options.machine.slots.get(),
     });
+    tell_harmed(&graph, harmed, observer);
     let turn = Turn::new(&graph, dir, options, observer, journal, store)?;
     turn.continuing(history, assessment).run()
+}
+
+/// Names the files that are made again, the first of them where there are many.
+fn tell_harmed(graph: &Graph<'_>, harmed: &[FileIndex], observer: &mut dyn Observer) {
+    const SHOWN: usize = 5;
+    let mut tell = |text: String| {
+        observer.message(&Message {
+            weight: Weight::Warning,
+            text,
+        });
+    };
+    for &file in harmed.iter().take(SHOWN) {
+        let file = graph.file(file);
+        if let From::Job(writer) = file.from {
+            let (name, job) = (&file.name, &graph.job(writer).id);
+            tell(format!(
+                "`{name}` is missing or not what `{job}` left; `{job}` runs again"
+            ));
+        }
+    }
+    if harmed.len() > SHOWN {
+        tell(format!("so are {} more files", harmed.len() - SHOWN));
+    }
 }
 
 fn started(dag: &Dag, options: &Options) -> Event {

@@ -20,6 +20,8 @@ pub(super) struct Assessment {
     pub(super) to_do: Vec<bool>,
     /// Those of them that were done before.
     pub(super) again: Vec<JobIndex>,
+    /// Files that are missing, or not what their writer left.
+    pub(super) harmed: Vec<FileIndex>,
     /// What each file of a kept job contains.
     pub(super) facts: Vec<Option<Fact>>,
 }
@@ -49,8 +51,13 @@ pub(super) fn assess(
         .filter(|(_, entry)| matches!(entry.from, From::Job(writer) if !to_do[writer as usize]))
         .filter_map(|(file, _)| Some((file, facts[file as usize]?)))
         .collect();
-    for ((file, _), good) in kept.iter().zip(intact(&kept)) {
-        if let (false, From::Job(writer)) = (good, graph.file(*file).from) {
+    let compared = kept.iter().zip(intact(&kept));
+    let harmed: Vec<FileIndex> = compared
+        .filter(|(_, good)| !good)
+        .map(|((file, _), _)| *file)
+        .collect();
+    for &file in &harmed {
+        if let From::Job(writer) = graph.file(file).from {
             to_do[writer as usize] = true;
         }
     }
@@ -64,7 +71,12 @@ pub(super) fn assess(
             && history_of(graph, history, job).is_some_and(|job| job.attempts.iter().any(Attempt::is_done))
     };
     let again = (0..graph.jobs.len() as JobIndex).filter(was_done).collect();
-    Assessment { to_do, again, facts }
+    Assessment {
+        to_do,
+        again,
+        harmed,
+        facts,
+    }
 }
 
 /// What the record says about a job.
