@@ -134,3 +134,18 @@ fn a_run_told_to_stop_ends_in_order_and_can_be_resumed() {
     assert_code(&scenario.resume("stopped"), 0);
     assert_same_files(&scenario.dir("whole"), &scenario.dir("stopped"));
 }
+
+#[test]
+fn a_run_that_cannot_begin_leaves_nothing_behind() {
+    let scenario = Scenario::phantom(1);
+    let text = fs::read_to_string(scenario.spec()).expect("specification");
+    let greedy = format!("{text}execution: {{resources: {{train: {{memory: 900 TiB}}}}}}\n");
+    fs::write(scenario.spec(), greedy).expect("specification");
+    let output = scenario.run("run", 1);
+    assert_code(&output, 5);
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("900 TiB"),
+        "what is asked for is named"
+    );
+    assert!(!scenario.dir("run").exists());
+}

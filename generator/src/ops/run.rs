@@ -109,8 +109,13 @@ pub fn run<O: Observer>(
     if !source.is_workflow() {
         report::write_whole(&run_dir.spec(), source.text.as_bytes()).map_err(write)?;
     }
-    let outcome = engine::run(&runnable.dag, &run_dir, &options, &mut watch(&runnable.dag))?;
-    finish(&run_dir, outcome, runnable.warnings)
+    let outcome = engine::run(&runnable.dag, &run_dir, &options, &mut watch(&runnable.dag));
+    if outcome.is_err() && !run_dir.record().exists() {
+        // Nothing began: leave the folder as it was, so that the same command works once the cause is mended. What
+        // cannot be removed is in nobody's way but the next command's, which says so.
+        let _ = fs::remove_file(run_dir.spec()).and_then(|()| fs::remove_dir(run_dir.root()));
+    }
+    finish(&run_dir, outcome?, runnable.warnings)
 }
 
 /// Continues the run in `dir`, doing again only what is missing or changed, then makes the report.
