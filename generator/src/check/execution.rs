@@ -176,7 +176,7 @@ fn pegasus(pegasus: types::Pegasus, found: &mut Found) -> Option<PegasusSettings
         not_built(
             "`container`",
             span,
-            "jobs are small static binaries and run without one: remove `container`",
+            "the job binaries run without one: remove `container`",
             found,
         );
     }
