@@ -217,3 +217,13 @@ fn a_generated_folder_can_be_moved_and_runs_to_the_same_files_as_its_specificati
         );
     }
 }
+
+#[test]
+fn the_specification_shown_in_the_readme_is_accepted() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+    let (_, rest) = readme.split_once("```yaml\n").expect("a specification");
+    let (text, _) = rest.split_once("```").expect("its end");
+    let (_folder, spec) = folder_with(text);
+    let output = fedwing(["check", &spec]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+}

@@ -43,6 +43,9 @@ pub enum OpError {
         /// Why.
         source: io::Error,
     },
+    /// A file cannot be written whole.
+    #[error(transparent)]
+    WriteWhole(#[from] contract::job::JobError),
     /// The target folder holds something.
     #[error("`{}` is not empty; choose another folder, or remove it first", path.display())]
     NotEmpty {
@@ -56,7 +59,7 @@ pub enum OpError {
         path: PathBuf,
     },
     /// The folder holds no run.
-    #[error("`{}` holds no run", path.display())]
+    #[error("`{}` holds no run; give the folder that `fedwing run` was given as `--dir`", path.display())]
     HoldsNoRun {
         /// The folder.
         path: PathBuf,
@@ -98,12 +101,13 @@ impl OpError {
             OpError::HoldsRun { .. } | OpError::HoldsNoRun { .. } => Exit::Usage,
             OpError::Write { .. }
             | OpError::Programs { .. }
+            | OpError::WriteWhole(_)
             | OpError::Engine(_)
+            | OpError::Report(_)
             | OpError::Emit(_)
             | OpError::Signals(_) => Exit::Environment,
             OpError::Rejected(_) | OpError::Workflow(_) => Exit::Rejected,
             OpError::Plan(_) => Exit::Unexpected,
-            OpError::Report(_) => Exit::Usage,
         }
     }
 }

@@ -15,6 +15,8 @@ mod workflow;
 
 use std::{fs, io, path::Path};
 
+use contract::job::write_whole;
+
 pub use check::{CheckResult, check};
 pub use error::{Exit, OpError};
 pub use explain::{Explanation, explain, schema};
@@ -35,4 +37,11 @@ fn require_empty(folder: &Path) -> Result<(), OpError> {
             source,
         }),
     }
+}
+
+/// Writes a whole text file or none.
+fn write_text(path: &Path, text: &str) -> Result<(), OpError> {
+    Ok(write_whole(path, |out| {
+        io::Write::write_all(out, text.as_bytes())
+    })?)
 }

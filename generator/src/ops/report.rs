@@ -1,11 +1,11 @@
 //! `fedwing report`: a run as one HTML file, Markdown and JSON.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
-use super::error::OpError;
+use super::{error::OpError, write_text};
 use crate::{
     record::RunDir,
     report::{self, Report},
@@ -30,9 +30,15 @@ impl ReportResult {
 /// Makes the report of the run in `dir` and writes it into the run's folder.
 ///
 /// # Errors
-/// [`OpError::Report`] when the record cannot be read, [`OpError::Write`] when the report cannot be written.
+/// [`OpError::HoldsNoRun`]; [`OpError::Report`] when the record or a file it names cannot be read or was changed;
+/// [`OpError::Write`] or [`OpError::WriteWhole`] when the report cannot be written.
 pub fn report(dir: &Path) -> Result<ReportResult, OpError> {
     let dir = RunDir::new(dir);
+    if !dir.record().exists() {
+        return Err(OpError::HoldsNoRun {
+            path: dir.root().to_owned(),
+        });
+    }
     let report = report::build(&dir)?;
     let folder = dir.report();
     fs::create_dir_all(&folder).map_err(|source| OpError::Write {
@@ -40,30 +46,8 @@ pub fn report(dir: &Path) -> Result<ReportResult, OpError> {
         source,
     })?;
     let html = folder.join("report.html");
-    write(&html, &report::html(&report))?;
-    write(&folder.join("report.md"), &report::markdown(&report))?;
-    write(&folder.join("report.json"), &report::json(&report))?;
+    write_text(&html, &report::html(&report))?;
+    write_text(&folder.join("report.md"), &report::markdown(&report))?;
+    write_text(&folder.join("report.json"), &report::json(&report))?;
     Ok(ReportResult { report, html })
-}
-
-fn write(path: &Path, text: &str) -> Result<(), OpError> {
-    write_whole(path, text.as_bytes()).map_err(|source| OpError::Write {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// Writes a whole file or none.
-pub(super) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut beside = tempfile::Builder::new()
-        .permissions(readable())
-        .tempfile_in(folder)?;
-    io::Write::write_all(&mut beside, content)?;
-    beside.persist(path)?;
-    Ok(())
-}
-
-fn readable() -> fs::Permissions {
-    std::os::unix::fs::PermissionsExt::from_mode(0o644)
 }

@@ -107,7 +107,7 @@ pub fn run<O: Observer>(
     };
     fs::create_dir_all(run_dir.root()).map_err(write)?;
     if !source.is_workflow() {
-        report::write_whole(&run_dir.spec(), source.text.as_bytes()).map_err(write)?;
+        super::write_text(&run_dir.spec(), &source.text)?;
     }
     let outcome = engine::run(&runnable.dag, &run_dir, &options, &mut watch(&runnable.dag));
     if outcome.is_err() && !run_dir.record().exists() {
