@@ -4,10 +4,11 @@
 //! not compile.
 
 use crate::{
+    aggregation::{CentralPrivacy, Encoding, NamePattern, StrategyArg},
     argv::{ArgError, FlagInfo, InputFile, JobArgs, OutputFile, Role},
     ids::{ClientId, DatasetName, ExperimentName, Round, Seed, SpecDigest},
     job_args,
-    training::{Arch, BaselineKind, Optimizer, Strategy},
+    training::{Absence, Arch, BaselineKind, Optimizer},
 };
 
 job_args! {
@@ -87,6 +88,18 @@ job_args! {
         global: InputFile => "global",
         /// The client's samples.
         shard: InputFile => "shard",
+        /// How the update is written; the trained model's values as they are when not given.
+        encoding: Option<Encoding> => "encoding",
+        /// What the encoding of the client's last update left out, to be sent now.
+        residual_in: Option<InputFile> => "residual-in",
+        /// Where to keep what the encoding of this update leaves out; it stays with the client.
+        residual_out: Option<OutputFile> => "residual-out",
+        /// The client's secret key; the update is then masked and only its sum with the others' can be read.
+        secret_key: Option<InputFile> => "secret-key",
+        /// The public key of every client selected in the round, this one included; repeat the flag for each.
+        public_keys: Vec<InputFile> => "public-key",
+        /// What to do when training cannot be done; `refused` when not given.
+        absence: Option<Absence> => "absence",
         /// Where to write the trained model.
         update: OutputFile => "update",
         /// Where to write the metrics.
@@ -157,22 +170,94 @@ job_args! {
 }
 
 job_args! {
+    /// Makes the key pair with which a client's updates are masked.
+    pub struct KeysArgs("keys") {
+        /// The experiment.
+        experiment: ExperimentName => "experiment",
+        /// The dataset.
+        dataset: DatasetName => "dataset",
+        /// SHA-256 of the specification.
+        spec_digest: SpecDigest => "spec-digest",
+        /// The client.
+        client: ClientId => "client",
+        /// Where to write the secret key; it stays with the client.
+        secret_key: OutputFile => "secret-key",
+        /// Where to write the public key, for every other client.
+        public_key: OutputFile => "public-key",
+    }
+}
+
+job_args! {
+    /// Tells the aggregator the masks a client shares with clients that are absent from a round.
+    pub struct RevealArgs("reveal") {
+        /// The experiment.
+        experiment: ExperimentName => "experiment",
+        /// The dataset.
+        dataset: DatasetName => "dataset",
+        /// SHA-256 of the specification.
+        spec_digest: SpecDigest => "spec-digest",
+        /// The round.
+        round: Round => "round",
+        /// The client.
+        client: ClientId => "client",
+        /// The client's secret key.
+        secret_key: InputFile => "secret-key",
+        /// The public key of every client selected in the round, this one included; repeat the flag for each.
+        public_keys: Vec<InputFile> => "public-key",
+        /// The training metrics of every client selected in the round, which say who is absent; repeat the flag.
+        train_metrics: Vec<InputFile> => "train-metrics",
+        /// Where to write the seeds of the masks shared with absent clients.
+        reveal: OutputFile => "reveal",
+    }
+}
+
+job_args! {
     /// Combines updates into a new global model.
     pub struct AggregateArgs("aggregate") {
-        /// The rule, as JSON or a bare word.
-        strategy: Strategy => "strategy",
+        /// The rule: a word, a word with settings, JSON, or the path of a file that holds JSON.
+        strategy: StrategyArg => "strategy",
+        /// Differential privacy of the clients: a rule as for `--strategy`.
+        privacy: Option<CentralPrivacy> => "privacy",
+        /// Tensors that stay as they are in the global model: a name, `*` for any characters; repeat the flag.
+        keep: Vec<NamePattern> => "keep",
         /// The global model the updates started from.
         global: InputFile => "global",
-        /// An update; repeat the flag for each.
+        /// An update, or what `partial` made of several; repeat the flag for each.
         updates: Vec<InputFile> => "update",
         /// Sample count of each update in order, where updates do not carry it.
         samples: Vec<u64> => "samples",
+        /// Fewest clients whose updates must be there; all when not given.
+        min_clients: Option<u32> => "min-clients",
+        /// What a client revealed of masks shared with absent clients; repeat the flag.
+        reveals: Vec<InputFile> => "reveal",
         /// Seed of the rule's random draws.
         seed: Option<Seed> => "seed",
+        /// Threads to compute with; all cores when not given. The result does not depend on it.
+        threads: Option<u32> => "threads",
+        /// What the rule remembers from the round before; nothing when not given.
+        state_in: Option<InputFile> => "state-in",
+        /// Where to write what the rule remembers for the next round.
+        state_out: Option<OutputFile> => "state-out",
         /// Where to write the new global model.
         output: OutputFile => "output",
         /// Where to write the metrics.
         metrics: Option<OutputFile> => "metrics",
+    }
+}
+
+job_args! {
+    /// Adds updates up exactly, so that a tree of such jobs gives `aggregate` the bytes it would make of all updates.
+    pub struct PartialArgs("partial") {
+        /// The global model the updates started from.
+        global: InputFile => "global",
+        /// An update, or what `partial` made of several; repeat the flag for each.
+        updates: Vec<InputFile> => "update",
+        /// Sample count of each update in order, where updates do not carry it.
+        samples: Vec<u64> => "samples",
+        /// Threads to compute with; all cores when not given. The result does not depend on it.
+        threads: Option<u32> => "threads",
+        /// Where to write the sum.
+        output: OutputFile => "output",
     }
 }
 
@@ -260,8 +345,14 @@ jobs! {
     Evaluate(EvaluateArgs) in FlClient,
     /// Trains a comparison.
     Baseline(BaselineArgs) in FlClient,
+    /// Makes a client's keys.
+    Keys(KeysArgs) in FlClient,
+    /// Reveals masks shared with absent clients.
+    Reveal(RevealArgs) in FlClient,
     /// Combines updates.
     Aggregate(AggregateArgs) in FlAggregator,
+    /// Adds updates up.
+    Partial(PartialArgs) in FlAggregator,
 }
 
 #[cfg(test)]
@@ -307,8 +398,53 @@ mod tests {
             ),
         ]
     }
-    use super::Strategy as Rule;
+    use crate::aggregation::Strategy as Rule;
     use proptest::strategy::Strategy;
+
+    fn positive() -> impl Strategy<Value = f64> {
+        any::<f64>().prop_filter("finite and more than 0", |value| {
+            value.is_finite() && *value > 0.0
+        })
+    }
+    fn strategy() -> impl Strategy<Value = StrategyArg> {
+        let settled = prop_oneof![
+            Just(Rule::Fedavg),
+            Just(Rule::Median),
+            (positive(), 0.0..1.0).prop_map(|(learning_rate, momentum)| Rule::Fedavgm {
+                learning_rate,
+                momentum
+            }),
+            (positive(), 0.0..1.0, 0.0..1.0, positive()).prop_map(|(learning_rate, beta1, beta2, tau)| {
+                Rule::Fedadam {
+                    learning_rate,
+                    beta1,
+                    beta2,
+                    tau,
+                }
+            }),
+            (any::<u64>(), 1_u64..).prop_map(|(byzantine, keep)| Rule::MultiKrum { byzantine, keep }),
+        ];
+        prop_oneof![
+            settled.prop_map(StrategyArg::Given),
+            input().prop_map(StrategyArg::File)
+        ]
+    }
+    fn privacy() -> impl Strategy<Value = CentralPrivacy> {
+        (positive(), positive(), 1e-9..0.5).prop_map(|(norm, noise_multiplier, delta)| {
+            CentralPrivacy::Fixed {
+                norm,
+                noise_multiplier,
+                delta,
+            }
+        })
+    }
+    fn encoding() -> impl Strategy<Value = Encoding> {
+        prop_oneof![
+            Just(Encoding::Delta),
+            Just(Encoding::Int8),
+            (1e-6..1.0).prop_map(|share| Encoding::TopK { share })
+        ]
+    }
 
     fn job() -> impl Strategy<Value = Job> {
         let names = || (experiment(), dataset(), digest());
@@ -361,6 +497,12 @@ mod tests {
                 optimizer(),
                 any::<u64>(),
                 option::of(any::<u32>()),
+                (
+                    option::of(encoding()),
+                    option::of(input()),
+                    vec(input(), 0..3),
+                    any::<bool>()
+                ),
                 input(),
                 input(),
                 output(),
@@ -373,6 +515,7 @@ mod tests {
                         optimizer,
                         seed,
                         threads,
+                        (encoding, private, public_keys, absent),
                         global,
                         shard,
                         update,
@@ -392,6 +535,12 @@ mod tests {
                             threads,
                             global,
                             shard,
+                            encoding,
+                            residual_in: private.clone(),
+                            residual_out: private.as_ref().map(|file| OutputFile::from(file.as_str())),
+                            secret_key: private,
+                            public_keys,
+                            absence: absent.then_some(Absence::Allowed),
                             update,
                             metrics,
                         })
@@ -480,25 +629,101 @@ mod tests {
                     }
                 ),
             (
-                input(),
-                vec(input(), 0..4),
-                vec(any::<u64>(), 0..4),
+                (strategy(), option::of(privacy()), vec("\\PC{0,9}", 0..3)),
+                (
+                    input(),
+                    vec(input(), 0..4),
+                    vec(any::<u64>(), 0..4),
+                    vec(input(), 0..3)
+                ),
+                option::of(any::<[u32; 2]>()),
                 option::of(any::<u64>()),
-                output(),
-                option::of(output())
+                (
+                    option::of(input()),
+                    option::of(output()),
+                    output(),
+                    option::of(output())
+                )
             )
-                .prop_map(|(global, updates, samples, seed, output, metrics)| {
-                    let (strategy, seed) = (Rule::Fedavg, seed.map(Seed));
-                    Job::Aggregate(AggregateArgs {
-                        strategy,
+                .prop_map(
+                    |(
+                        (strategy, privacy, keep),
+                        (global, updates, samples, reveals),
+                        numbers,
+                        seed,
+                        (state_in, state_out, output, metrics),
+                    )| {
+                        Job::Aggregate(AggregateArgs {
+                            strategy,
+                            privacy,
+                            keep: keep.iter().map(|text| NamePattern::from(text.as_str())).collect(),
+                            global,
+                            updates,
+                            samples,
+                            min_clients: numbers.map(|[number, _]| number),
+                            reveals,
+                            seed: seed.map(Seed),
+                            threads: numbers.map(|[_, number]| number),
+                            state_in,
+                            state_out,
+                            output,
+                            metrics,
+                        })
+                    }
+                ),
+            (input(), vec(input(), 0..4), vec(any::<u64>(), 0..4), output()).prop_map(
+                |(global, updates, samples, output)| {
+                    Job::Partial(PartialArgs {
                         global,
                         updates,
                         samples,
-                        seed,
+                        threads: None,
                         output,
-                        metrics,
                     })
-                }),
+                }
+            ),
+            (names(), any::<u32>(), output(), output()).prop_map(
+                |((experiment, dataset, spec_digest), client, secret_key, public_key)| {
+                    Job::Keys(KeysArgs {
+                        experiment,
+                        dataset,
+                        spec_digest,
+                        client: ClientId(client),
+                        secret_key,
+                        public_key,
+                    })
+                }
+            ),
+            (
+                names(),
+                any::<[u32; 2]>(),
+                input(),
+                vec(input(), 0..4),
+                vec(input(), 0..4),
+                output()
+            )
+                .prop_map(
+                    |(
+                        (experiment, dataset, spec_digest),
+                        [round, client],
+                        secret_key,
+                        public_keys,
+                        train_metrics,
+                        reveal,
+                    )| {
+                        Job::Reveal(RevealArgs {
+                            experiment,
+                            dataset,
+                            spec_digest,
+                            round: Round(round),
+                            client: ClientId(client),
+                            secret_key,
+                            public_keys,
+                            train_metrics,
+                            reveal,
+                        })
+                    }
+                ),
         ]
     }
 

@@ -5,6 +5,7 @@
 //!
 //! Start at [`args`]: one struct per job, with `to_argv` and `from_argv` as inverses.
 
+pub mod aggregation;
 pub mod args;
 pub mod argv;
 #[cfg(feature = "cli")]

@@ -20,17 +20,25 @@ pub enum Subject {
         round: Round,
         /// The client.
         client: ClientId,
-        /// Mean loss per sample of each local epoch, in order.
+        /// Mean loss per sample of each local epoch, in order; empty when the client is absent.
         epoch_loss: Vec<f64>,
+        /// Why the client is absent from the round; `null` when it is not.
+        absent: Option<String>,
     },
     /// A round's aggregation.
     Aggregate {
-        /// The round.
-        round: Round,
+        /// The round; `null` where the global model does not state one.
+        round: Option<Round>,
         /// Each update's client and sample count, in client order.
         updates: Vec<UpdateShare>,
-        /// The strategy's name.
+        /// Selected clients whose update was not there, in order.
+        absent: Vec<ClientId>,
+        /// The strategy with its settings.
         strategy: String,
+        /// What was spent of the clients' privacy so far; `null` where nothing bounds it.
+        privacy: Option<PrivacySpent>,
+        /// What the updates took on the way.
+        transfer: Transfer,
     },
     /// The global model of a round on a test shard.
     Evaluate {
@@ -60,6 +68,35 @@ pub struct UpdateShare {
     pub client: Option<ClientId>,
     /// Samples it was trained on.
     pub num_samples: SampleCount,
+    /// Its share in the new global model, from 0 to 1; `null` under rules that choose value by value, and where the
+    /// updates were added up before.
+    pub weight: Option<f64>,
+}
+
+/// The bound on what the global models so far tell of any one client's part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrivacySpent {
+    /// The bound's ε, for the client that took part most often; `null` (no bound) without noise.
+    pub epsilon: Option<f64>,
+    /// The probability with which the bound may fail.
+    pub delta: f64,
+    /// Standard deviation of the noise over the norm.
+    pub noise_multiplier: f64,
+    /// The norm to which this round's differences were scaled down.
+    pub norm: f64,
+    /// Rounds in which the client that took part most often did.
+    pub rounds: u64,
+}
+
+/// What a round's updates took on the way to the aggregator.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transfer {
+    /// Bytes of the update files.
+    pub received_bytes: u64,
+    /// Bytes the same updates have as plain values.
+    pub plain_bytes: u64,
 }
 
 /// Quality of predictions on a set of samples.

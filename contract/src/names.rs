@@ -144,6 +144,42 @@ impl Names<'_> {
         self.name(format_args!("r{:04}.aggregate.json", round.0))
     }
 
+    /// What the rule remembers after a round.
+    pub fn state(&self, round: Round) -> FileName {
+        self.name(format_args!("r{:04}.state.safetensors", round.0))
+    }
+
+    /// The sum of some of a round's updates: number `number` on level `level` of the tree, both counted from 0.
+    pub fn partial(&self, round: Round, level: u32, number: u32) -> FileName {
+        self.name(format_args!(
+            "r{:04}.l{level}.p{number:04}.partial.safetensors",
+            round.0
+        ))
+    }
+
+    /// What the encoding of a client's update in a round left out; it stays with the client.
+    pub fn residual(&self, round: Round, client: ClientId) -> FileName {
+        self.name(format_args!(
+            "r{:04}.c{:04}.residual.safetensors",
+            round.0, client.0
+        ))
+    }
+
+    /// A client's secret key; it stays with the client.
+    pub fn secret_key(&self, client: ClientId) -> FileName {
+        self.name(format_args!("c{:04}.secret-key.json", client.0))
+    }
+
+    /// A client's public key.
+    pub fn public_key(&self, client: ClientId) -> FileName {
+        self.name(format_args!("c{:04}.public-key.json", client.0))
+    }
+
+    /// What a client reveals of masks shared with clients absent from a round.
+    pub fn reveal(&self, round: Round, client: ClientId) -> FileName {
+        self.name(format_args!("r{:04}.c{:04}.reveal.json", round.0, client.0))
+    }
+
     /// The global model's test metrics after a round.
     pub fn evaluate_metrics(&self, round: Round) -> FileName {
         self.name(format_args!("r{:04}.evaluate.json", round.0))

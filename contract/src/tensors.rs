@@ -20,6 +20,42 @@ pub const MAX_HEADER: u64 = 16 << 20;
 /// Metadata key of the sample count, read from any update, ours or not.
 pub const NUM_SAMPLES: &str = "num_samples";
 
+/// Metadata key of a client's local steps, where the rule needs them: steps taken, or with momentum the L1 norm of the
+/// weights with which gradients entered the difference (FedNova's `a`).
+pub const LOCAL_STEPS: &str = "local_steps";
+
+/// Metadata key of the mean loss per sample of the global model on the client's samples, where the rule needs it.
+pub const TRAIN_LOSS: &str = "train_loss";
+
+/// Metadata key of how an update's tensors are written: an [`Encoding`](crate::aggregation::Encoding) as a word.
+pub const ENCODING: &str = "encoding";
+
+/// Metadata key of why an update has no tensors.
+pub const ABSENT: &str = "absent";
+
+/// Metadata key of a masked update: fractional bits of the fixed-point numbers in its `U64` tensors, each the sample
+/// count times the trained value, modulo 2⁶⁴.
+pub const MASKED: &str = "masked_fraction_bits";
+
+/// Suffix of the `F32` scalar that multiplies a tensor written as 8-bit integers.
+pub const SCALE_SUFFIX: &str = "#scale";
+
+/// Suffix of the `U32` list of places, ascending, of a tensor of which only the largest values are written.
+pub const INDEX_SUFFIX: &str = "#index";
+
+/// Prefix of the change of a parameter's control variate in an update, and of the server's variate in a state file.
+pub const CONTROL: &str = "control:";
+
+/// Suffixes of the floating-point running statistics of batch normalisation: data, not parameters.
+pub const RUNNING_STATISTICS: [&str; 2] = [".running_mean", ".running_var"];
+
+/// Whether a tensor holds running statistics of batch normalisation.
+pub fn is_running_statistic(name: &str) -> bool {
+    RUNNING_STATISTICS
+        .iter()
+        .any(|suffix| name.ends_with(suffix) || name == &suffix[1..])
+}
+
 /// Shard tensor of pixel values: `u8`, samples x height x width.
 pub const SHARD_IMAGES: &str = "images";
 
@@ -35,10 +71,23 @@ pub enum TensorKind {
     Update,
     /// Samples of a client, or the test samples.
     Shard,
+    /// The exact sum of several updates.
+    Partial,
+    /// What a rule remembers between rounds.
+    State,
+    /// What the encoding of a client's update left out.
+    Residual,
 }
 
 impl TensorKind {
-    const ALL: [TensorKind; 3] = [TensorKind::Model, TensorKind::Update, TensorKind::Shard];
+    const ALL: [TensorKind; 6] = [
+        TensorKind::Model,
+        TensorKind::Update,
+        TensorKind::Shard,
+        TensorKind::Partial,
+        TensorKind::State,
+        TensorKind::Residual,
+    ];
 
     /// The word in the header.
     pub const fn as_str(self) -> &'static str {
@@ -46,6 +95,9 @@ impl TensorKind {
             TensorKind::Model => "model",
             TensorKind::Update => "update",
             TensorKind::Shard => "shard",
+            TensorKind::Partial => "partial",
+            TensorKind::State => "state",
+            TensorKind::Residual => "residual",
         }
     }
 }

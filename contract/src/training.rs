@@ -60,37 +60,22 @@ words! {
 }
 
 words! {
+    /// What a client does whose training cannot be done.
+    Absence {
+        /// The job fails.
+        Refused = "refused",
+        /// The job writes an update that says the client is absent, and why.
+        Allowed = "allowed",
+    }
+}
+
+words! {
     /// What federated training is compared with.
     BaselineKind {
         /// One model trained on the union of all clients' samples.
         Centralized = "centralized",
         /// One model per client, trained on its samples alone.
         LocalOnly = "local_only",
-    }
-}
-
-/// The rule that makes a new global model from updates.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Strategy {
-    /// Sample-weighted mean (McMahan et al. 2017, arXiv:1602.05629).
-    Fedavg,
-}
-
-impl ArgValue for Strategy {
-    fn write(&self) -> String {
-        match self {
-            Strategy::Fedavg => "fedavg".to_owned(),
-        }
-    }
-    fn read(word: &str) -> Result<Self, String> {
-        // A bare word is the same as the JSON string.
-        let json = if word.starts_with(['"', '{']) {
-            word.to_owned()
-        } else {
-            format!("\"{word}\"")
-        };
-        serde_json::from_str(&json).map_err(|_| "must be `fedavg`".to_owned())
     }
 }
 
