@@ -7,10 +7,12 @@
 mod element;
 mod kept;
 mod mean;
+mod rows;
 
 pub use element::{Element, Float, Integer};
 pub use kept::maximum;
 pub use mean::weighted_mean;
+pub use rows::{Real, first_not_finite, read_row, write_row};
 
 /// One update's share of a tensor.
 #[derive(Debug, Clone, Copy)]

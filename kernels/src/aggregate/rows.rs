@@ -1,0 +1,93 @@
+//! The values aggregation computes on: rows of `f32` or `f64`, one row per update, read out of tensor files' bytes.
+//!
+//! In: little-endian bytes of any floating-point format. Out: a slice of [`Real`]; the bytes themselves where format and
+//! alignment allow. Half and brain floats are computed on as `f32`, which holds them exactly.
+
+use super::{
+    Float,
+    element::{Bf16, F16, F32, F64, Format},
+};
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+/// `f32` or `f64`.
+pub trait Real: sealed::Sealed + Copy + PartialOrd + Into<f64> + Send + Sync + 'static {
+    /// Zero.
+    const ZERO: Self;
+    /// The format whose bytes are values of this type.
+    const FORMAT: Float;
+
+    /// The nearest value, ties to even.
+    fn from_f64(value: f64) -> Self;
+
+    /// Whether it is neither NaN nor infinite.
+    fn is_finite(self) -> bool;
+}
+
+impl Real for f32 {
+    const ZERO: Self = 0.0;
+    const FORMAT: Float = Float::F32;
+
+    fn from_f64(value: f64) -> Self {
+        value as f32
+    }
+
+    fn is_finite(self) -> bool {
+        f32::is_finite(self)
+    }
+}
+
+impl Real for f64 {
+    const ZERO: Self = 0.0;
+    const FORMAT: Float = Float::F64;
+
+    fn from_f64(value: f64) -> Self {
+        value
+    }
+
+    fn is_finite(self) -> bool {
+        f64::is_finite(self)
+    }
+}
+
+/// The values of `bytes`: borrowed where they lie as they are computed on, else put into `scratch`.
+///
+/// # Shapes
+/// - `bytes`: P values of `float`, little-endian, at any alignment; returns P values
+pub fn read_row<'a, R: Real>(float: Float, bytes: &'a [u8], scratch: &'a mut Vec<R>) -> &'a [R] {
+    if float == R::FORMAT && cfg!(target_endian = "little") {
+        // SAFETY: every pattern of bits is an `f32` or `f64`, and `align_to` checks alignment and length.
+        let (before, values, after) = unsafe { bytes.align_to::<R>() };
+        if before.is_empty() && after.is_empty() {
+            return values;
+        }
+    }
+    scratch.clear();
+    match float {
+        Float::F16 => scratch.extend(bytes.as_chunks().0.iter().map(|b| R::from_f64(F16::read(*b)))),
+        Float::Bf16 => scratch.extend(bytes.as_chunks().0.iter().map(|b| R::from_f64(Bf16::read(*b)))),
+        Float::F32 => scratch.extend(bytes.as_chunks().0.iter().map(|b| R::from_f64(F32::read(*b)))),
+        Float::F64 => scratch.extend(bytes.as_chunks().0.iter().map(|b| R::from_f64(F64::read(*b)))),
+    }
+    scratch
+}
+
+/// Appends `values` to `out` in `float`, each rounded once to the nearest, ties to even.
+pub fn write_row(float: Float, values: impl IntoIterator<Item = f64>, out: &mut Vec<u8>) {
+    let values = values.into_iter();
+    match float {
+        Float::F16 => values.for_each(|value| out.extend(F16::write(value))),
+        Float::Bf16 => values.for_each(|value| out.extend(Bf16::write(value))),
+        Float::F32 => values.for_each(|value| out.extend(F32::write(value))),
+        Float::F64 => values.for_each(|value| out.extend(F64::write(value))),
+    }
+}
+
+/// The index of the first value that is NaN or infinite.
+pub fn first_not_finite<R: Real>(row: &[R]) -> Option<usize> {
+    row.iter().position(|value| !value.is_finite())
+}
