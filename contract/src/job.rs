@@ -1,7 +1,8 @@
 //! What every job binary does the same: whole files or none, a failure file, an exit code, a line of usage.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Instant,
@@ -200,29 +201,73 @@ pub fn fail(job: &str, error: &JobError) -> ExitCode {
     ExitCode::from(error.exit.code())
 }
 
+/// A file on its way: it lies beside its target until it is whole, and goes when it is dropped before.
+///
+/// It is not forced to the disk: a job that dies leaves no half file, and what a power cut takes is missed by the digests
+/// of a run's record.
+#[derive(Debug)]
+pub struct PartFile {
+    file: fs::File,
+    beside: PathBuf,
+    target: PathBuf,
+}
+
+impl PartFile {
+    /// Begins a file that will be `target`.
+    ///
+    /// # Errors
+    /// [`JobError`] of kind `io` naming the file.
+    pub fn create(target: &Path) -> Result<Self, JobError> {
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let beside = target.with_file_name(format!(".{name}.{}.part", std::process::id()));
+        let file = fs::File::create(&beside).map_err(|error| JobError::writing(target, &error))?;
+        Ok(Self {
+            file,
+            beside,
+            target: target.to_owned(),
+        })
+    }
+
+    /// The file to write to.
+    pub fn file(&self) -> &fs::File {
+        &self.file
+    }
+
+    /// The file it will be.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Puts the whole file in its place.
+    ///
+    /// # Errors
+    /// [`JobError`] of kind `io` naming the file.
+    pub fn finish(self) -> Result<(), JobError> {
+        fs::rename(&self.beside, &self.target).map_err(|error| JobError::writing(&self.target, &error))
+    }
+}
+
+impl Drop for PartFile {
+    fn drop(&mut self) {
+        // After `finish` there is nothing to remove; before, the error that matters is the one that got us here.
+        let _ = fs::remove_file(&self.beside);
+    }
+}
+
 /// Writes a whole file or none: beside the target first, then renamed over it.
 ///
 /// # Errors
 /// [`JobError`] of kind `io` naming the file.
 pub fn write_whole(
     path: &Path,
-    write: impl FnOnce(&mut io::BufWriter<fs::File>) -> io::Result<()>,
+    write: impl FnOnce(&mut io::BufWriter<&fs::File>) -> io::Result<()>,
 ) -> Result<(), JobError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
-    let result = fs::File::create(&beside).and_then(|file| {
-        let mut out = io::BufWriter::with_capacity(1 << 20, file);
-        write(&mut out)?;
-        out.into_inner()
-            .map_err(io::IntoInnerError::into_error)?
-            .sync_data()?;
-        fs::rename(&beside, path)
-    });
-    result.map_err(|error| {
-        // Best effort: the error that matters is the one reported.
-        let _ = fs::remove_file(&beside);
-        JobError::writing(path, &error)
-    })
+    let part = PartFile::create(path)?;
+    let mut out = io::BufWriter::with_capacity(1 << 20, part.file());
+    let written = write(&mut out).and_then(|()| out.flush());
+    drop(out);
+    written.map_err(|error| JobError::writing(path, &error))?;
+    part.finish()
 }
 
 /// Writes pretty JSON with a closing newline, whole or not at all.
@@ -232,7 +277,7 @@ pub fn write_whole(
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), JobError> {
     write_whole(path, |out| {
         serde_json::to_writer_pretty(&mut *out, value)?;
-        io::Write::write_all(out, b"\n")
+        out.write_all(b"\n")
     })
 }
 
@@ -266,7 +311,7 @@ mod tests {
         let error = write_whole(&target, |_| Err(io::Error::other("disk full"))).unwrap_err();
         assert_eq!(error.exit, JobExit::Io);
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
-        write_whole(&target, |out| io::Write::write_all(out, b"x")).unwrap();
+        write_whole(&target, |out| out.write_all(b"x")).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"x");
         fs::remove_dir_all(&dir).unwrap();
     }

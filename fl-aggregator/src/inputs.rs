@@ -13,7 +13,11 @@ use contract::{
     tensors::{Header, NUM_SAMPLES, TensorKind},
 };
 
-use crate::tensor_file::{Tensor, TensorFile};
+use crate::{
+    partial::Member,
+    tensor_file::TensorFile,
+    update::{Content, Update, absence},
+};
 
 /// A global model and updates of the same tensors.
 pub struct Inputs {
@@ -22,26 +26,27 @@ pub struct Inputs {
     /// The updates in canonical order: by client where every update names its client, else by sample count, then by
     /// the files' bytes (files of equal bytes and counts are interchangeable).
     pub updates: Vec<Update>,
-    /// The sum of their sample counts.
+    /// Who is behind them, by client where every update names its client.
+    pub members: Vec<Member>,
+    /// Selected clients whose updates say that they are absent, in order.
+    pub absent: Vec<ClientId>,
+    /// The sum of all sample counts, below 2⁵³.
     pub total_samples: u64,
-}
-
-/// One client's update.
-pub struct Update {
-    /// The file.
-    pub file: TensorFile,
-    /// Samples it was trained on, at least 1.
-    pub samples: u64,
-    /// The position of each of the global model's tensors in `file.tensors`.
-    places: Vec<usize>,
+    /// Bytes of all update files, those behind partial sums included.
+    pub received_bytes: u64,
 }
 
 impl Inputs {
-    /// Opens and checks everything.
+    /// Opens and checks everything. `fewest` clients must be present: all when it is not given.
     ///
     /// # Errors
     /// [`JobError`] naming file, tensor or header field
-    pub fn open(global: &InputFile, updates: &[InputFile], samples: &[u64]) -> Result<Self, JobError> {
+    pub fn open(
+        global: &InputFile,
+        updates: &[InputFile],
+        samples: &[u64],
+        fewest: Fewest,
+    ) -> Result<Self, JobError> {
         if updates.is_empty() {
             return Err(JobError::new(
                 JobExit::Usage,
@@ -59,50 +64,89 @@ impl Inputs {
         let global = TensorFile::open(global.path())?;
         check_global(&global)?;
         let mut opened = Vec::with_capacity(updates.len());
+        let mut absent = Absent::default();
+        let mut received_bytes = 0;
         for (number, update) in updates.iter().enumerate() {
             let file = TensorFile::open(update.path())?;
             check_header(&global, &file)?;
-            let places = places(&global, &file)?;
+            if let Some(reason) = absence(&file) {
+                absent.add(&file, reason, fewest)?;
+                continue;
+            }
             let samples = sample_count(&file, samples.get(number).copied())?;
-            opened.push(Update {
-                file,
-                samples,
-                places,
-            });
+            let update = Update::open(file, &global, samples)?;
+            received_bytes += match &update.content {
+                Content::Partial(sum) => sum.received_bytes,
+                _ => update.file.all_bytes().len() as u64,
+            };
+            opened.push(update);
         }
-        check_clients(&opened)?;
+        check_contents(&opened)?;
         sort(&mut opened);
-        let total_samples = opened
-            .iter()
-            .try_fold(0_u64, |sum, update| sum.checked_add(update.samples));
-        let total_samples = total_samples.ok_or_else(|| {
-            JobError::new(
-                JobExit::InputInvalid,
-                "the sample counts sum to more than can be counted",
-            )
-        })?;
+        let (members, absent) = members(&opened, absent)?;
+        fewest.check(members.len(), absent.len())?;
         Ok(Self {
+            total_samples: total(&opened)?,
             global,
             updates: opened,
-            total_samples,
+            members,
+            absent,
+            received_bytes,
         })
+    }
+
+    /// Whether samples behind the global model or any update are drawn.
+    pub fn is_synthetic(&self) -> bool {
+        self.global.header.as_ref().is_some_and(|header| header.synthetic)
+            || self.updates.iter().any(Update::is_synthetic)
     }
 }
 
-impl Update {
-    /// The client, where the update names it.
-    pub fn client(&self) -> Option<ClientId> {
-        self.file.header.as_ref().and_then(|header| header.client)
-    }
+/// How many clients must be present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fewest {
+    /// Every selected one.
+    All,
+    /// At least this many.
+    Some(u32),
+    /// A later job decides.
+    Any,
+}
 
-    /// Whether it says that samples behind it are drawn.
-    pub fn is_synthetic(&self) -> bool {
-        self.file.header.as_ref().is_some_and(|header| header.synthetic)
+impl Fewest {
+    fn check(self, present: usize, absent: usize) -> Result<(), JobError> {
+        let fewest = match self {
+            Fewest::All if absent == 0 => return Ok(()),
+            Fewest::All => present + absent,
+            Fewest::Some(fewest) => fewest as usize,
+            Fewest::Any => return Ok(()),
+        };
+        if present >= fewest {
+            return Ok(());
+        }
+        let message = format!("{present} clients are present and {absent} absent, at least {fewest} must be present");
+        Err(JobError::new(JobExit::DataUnfit, message).help("the absent updates say why their clients are absent"))
     }
+}
 
-    /// The values of the global model's tensor number `number`.
-    pub fn bytes(&self, number: usize) -> &[u8] {
-        self.file.bytes(&self.file.tensors[self.places[number]])
+/// Clients whose updates say that they are absent.
+#[derive(Default)]
+struct Absent(Vec<ClientId>);
+
+impl Absent {
+    fn add(&mut self, file: &TensorFile, reason: &str, fewest: Fewest) -> Result<(), JobError> {
+        let path = file.path();
+        let Some(client) = file.header.as_ref().and_then(|header| header.client) else {
+            return Err(JobError::invalid(path, "it says its client is absent, but names none"));
+        };
+        if fewest == Fewest::All {
+            let message = format!("`{}`: client {client} is absent: {reason}", path.display());
+            let help = "`--min-clients` says how many clients must be present for a round to count";
+            return Err(JobError::new(JobExit::DataUnfit, message).about(path).help(help));
+        }
+        eprintln!("warning: client {client} is absent: {reason}");
+        self.0.push(client);
+        Ok(())
     }
 }
 
@@ -128,7 +172,7 @@ fn check_global(global: &TensorFile) -> Result<(), JobError> {
 }
 
 /// What two headers must agree in, as text.
-fn lineage(header: &Header) -> [(&'static str, String); 6] {
+pub fn lineage(header: &Header) -> [(&'static str, String); 6] {
     [
         ("experiment", header.experiment.to_string()),
         ("dataset", header.dataset.to_string()),
@@ -155,7 +199,7 @@ fn check_header(global: &TensorFile, update: &TensorFile) -> Result<(), JobError
         let reason = format!("it was not written by fedwing, but `{}` was", path.display());
         return Err(JobError::invalid(global.path(), reason));
     };
-    if theirs.kind != TensorKind::Update {
+    if !matches!(theirs.kind, TensorKind::Update | TensorKind::Partial) {
         return Err(JobError::invalid(
             path,
             format!("it holds a {}, not an update", theirs.kind),
@@ -179,49 +223,6 @@ fn check_header(global: &TensorFile, update: &TensorFile) -> Result<(), JobError
         return Err(JobError::invalid(path, reason));
     }
     Ok(())
-}
-
-/// Where each of the global model's tensors is in the update: the same names, types and shapes, no more and no fewer.
-fn places(global: &TensorFile, update: &TensorFile) -> Result<Vec<usize>, JobError> {
-    let by_name: BTreeMap<&str, usize> = update
-        .tensors
-        .iter()
-        .enumerate()
-        .map(|(place, tensor)| (tensor.name.as_str(), place))
-        .collect();
-    let mut found = Vec::with_capacity(global.tensors.len());
-    for wanted in &global.tensors {
-        let Some(&place) = by_name.get(wanted.name.as_str()) else {
-            let reason = format!("tensor `{}` of the global model is missing", wanted.name);
-            return Err(JobError::invalid(update.path(), reason));
-        };
-        let tensor = &update.tensors[place];
-        if (tensor.dtype, &tensor.shape) != (wanted.dtype, &wanted.shape) {
-            let text = |tensor: &Tensor| format!("{} {:?}", tensor.dtype, tensor.shape);
-            let reason = format!(
-                "tensor `{}` is {}, the global model's is {}",
-                wanted.name,
-                text(tensor),
-                text(wanted)
-            );
-            return Err(JobError::invalid(update.path(), reason));
-        }
-        found.push(place);
-    }
-    let known: BTreeMap<&str, ()> = global
-        .tensors
-        .iter()
-        .map(|tensor| (tensor.name.as_str(), ()))
-        .collect();
-    if let Some(extra) = update
-        .tensors
-        .iter()
-        .find(|tensor| !known.contains_key(tensor.name.as_str()))
-    {
-        let reason = format!("tensor `{}` is not in the global model", extra.name);
-        return Err(JobError::invalid(update.path(), reason));
-    }
-    Ok(found)
 }
 
 fn sample_count(update: &TensorFile, given: Option<u64>) -> Result<u64, JobError> {
@@ -253,16 +254,65 @@ fn sample_count(update: &TensorFile, given: Option<u64>) -> Result<u64, JobError
     }
 }
 
-fn check_clients(updates: &[Update]) -> Result<(), JobError> {
-    let mut seen = BTreeMap::new();
-    for update in updates {
-        let Some(client) = update.client() else { continue };
-        if let Some(first) = seen.insert(client, update.file.path()) {
-            let reason = format!("it is of client {client}, and so is `{}`", first.display());
-            return Err(JobError::invalid(update.file.path(), reason));
+/// Masked numbers add up to something only among themselves.
+fn check_contents(updates: &[Update]) -> Result<(), JobError> {
+    let masked = |update: &Update| match update.content {
+        Content::Masked(bits) => Some(bits),
+        _ => None,
+    };
+    let Some(first) = updates.first() else { return Ok(()) };
+    match updates.iter().find(|update| masked(update) != masked(first)) {
+        None => Ok(()),
+        Some(other) => {
+            let text = |update: &Update| match masked(update) {
+                Some(bits) => format!("masked with {bits} fractional bits"),
+                None => "not masked".to_owned(),
+            };
+            let reason = format!(
+                "it is {}, `{}` is {}",
+                text(other),
+                first.file.path().display(),
+                text(first)
+            );
+            Err(JobError::invalid(other.file.path(), reason))
         }
     }
-    Ok(())
+}
+
+/// Everyone behind the updates, and everyone absent; no client twice.
+fn members(updates: &[Update], absent: Absent) -> Result<(Vec<Member>, Vec<ClientId>), JobError> {
+    let mut members = Vec::new();
+    let Absent(mut absent) = absent;
+    let mut seen = BTreeMap::new();
+    for update in updates {
+        let own = Member {
+            client: update.client(),
+            num_samples: update.samples,
+        };
+        let theirs = match &update.content {
+            Content::Partial(sum) => {
+                absent.extend(&sum.absent);
+                &sum.members[..]
+            }
+            _ => std::slice::from_ref(&own),
+        };
+        for client in theirs.iter().filter_map(|member| member.client) {
+            if let Some(first) = seen.insert(client, update.file.path()) {
+                let reason = format!("it is of client {client}, and so is `{}`", first.display());
+                return Err(JobError::invalid(update.file.path(), reason));
+            }
+        }
+        members.extend_from_slice(theirs);
+    }
+    if let Some(client) = absent.iter().find(|client| seen.contains_key(*client)) {
+        let reason = format!("it is of client {client}, who is also said to be absent");
+        return Err(JobError::invalid(seen[client], reason));
+    }
+    absent.sort_unstable();
+    if members.iter().all(|member| member.client.is_some()) {
+        members.sort_by_key(|member| member.client);
+    }
+    Ok((members, absent))
 }
 
 fn sort(updates: &mut [Update]) {
@@ -274,4 +324,18 @@ fn sort(updates: &mut [Update]) {
             a.samples.cmp(&b.samples).then_with(by_bytes)
         });
     }
+}
+
+/// Sample counts are exact as `f64`, which the exact mean rests on.
+fn total(updates: &[Update]) -> Result<u64, JobError> {
+    const LIMIT: u64 = 1 << 53;
+    updates
+        .iter()
+        .try_fold(0_u64, |sum, update| {
+            sum.checked_add(update.samples).filter(|sum| *sum < LIMIT)
+        })
+        .ok_or_else(|| {
+            let message = format!("the sample counts sum to {LIMIT} or more, which cannot be weighed exactly");
+            JobError::new(JobExit::InputInvalid, message)
+        })
 }

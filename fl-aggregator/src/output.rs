@@ -1,68 +1,88 @@
-//! Combines the updates tensor by tensor and writes the new global model.
+//! Follows a recipe: combines the updates piece by piece and writes the new global model and the rule's state.
 
-use std::{collections::BTreeMap, io, ops::Range, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use contract::{
-    exit::JobExit,
-    job::{self, JobError},
-    tensors::{Header, NUM_SAMPLES, TensorInfo, encode_header},
+    job::JobError,
+    tensors::{CONTROL, Header, NUM_SAMPLES, is_running_statistic},
 };
-use kernels::aggregate::{CombineError, Part, combine};
+use kernels::{
+    aggregate::{
+        Element, Float, Moments, Part, Real, combine_differences, lower_median, maximum, mean, mean_f64, read_row,
+        write_row,
+    },
+    privacy::add_noise,
+};
 
 use crate::{
-    inputs::{Inputs, Update},
+    blocks::{Rows, check_finite, explain, float_of, float_pieces},
+    inputs::Inputs,
+    pieces::{self, Piece},
+    rules::{Floats, Integers, Recipe, is_float},
+    state::{self, FIRST, SECOND, State},
     tensor_file::Tensor,
+    update::{Decode, Update},
+    written::{NewTensor, Written},
 };
 
-/// Bytes combined and written at a time; a multiple of the width of every type.
-const PIECE: usize = 4 << 20;
-
-/// Writes the combined tensors in the global model's order, with `header`, or where there is none (a model from
-/// elsewhere) with the global model's own metadata and the new sample count. Whole or not at all.
-///
-/// # Errors
-/// [`JobError`]: a value that is not finite, with file, tensor and coordinates; or the file cannot be written
-pub fn write(path: &Path, inputs: &Inputs, header: Option<&Header>) -> Result<(), JobError> {
-    let dtypes: Vec<String> = inputs
-        .global
-        .tensors
-        .iter()
-        .map(|tensor| tensor.dtype.to_string())
-        .collect();
-    let infos: Vec<TensorInfo<'_>> = inputs
-        .global
-        .tensors
-        .iter()
-        .zip(&dtypes)
-        .map(|(tensor, dtype)| TensorInfo {
-            name: &tensor.name,
-            dtype,
-            shape: &tensor.shape,
-            bytes: tensor.byte_length(),
-        })
-        .collect();
-    let encoded = encode_header(&metadata(inputs, header), &infos);
-
-    let mut failure = None;
-    let written = job::write_whole(path, |out| {
-        io::Write::write_all(out, &encoded)?;
-        for number in 0..infos.len() {
-            write_tensor(inputs, number, out).map_err(|problem| match problem {
-                Problem::Writing(error) => error,
-                Problem::Combining(error) => {
-                    let stop = io::Error::other(error.to_string());
-                    failure = Some(error);
-                    stop
-                }
-            })?;
-        }
-        Ok(())
-    });
-    failure.map_or(written, Err)
+/// The files a round writes, before they are put in their places.
+pub struct Outputs {
+    model: Written,
+    state: Option<Written>,
 }
 
-fn metadata(inputs: &Inputs, header: Option<&Header>) -> BTreeMap<String, String> {
-    // Keys of the global model that are not ours are kept.
+impl Outputs {
+    /// Puts both in their places.
+    ///
+    /// # Errors
+    /// [`JobError`] naming the file
+    pub fn finish(self) -> Result<(), JobError> {
+        if let Some(state) = self.state {
+            state.finish()?;
+        }
+        self.model.finish()
+    }
+}
+
+/// Writes the combined tensors in the global model's order, with `header`, or where there is none (a model from
+/// elsewhere) with the global model's own metadata and the new sample count; and the state, where one is asked for.
+///
+/// # Errors
+/// [`JobError`]: a value that is not finite, with file, tensor and coordinates; or a file cannot be written
+pub fn write(
+    path: &Path,
+    state_path: Option<&Path>,
+    inputs: &Inputs,
+    recipe: &Recipe,
+    state: &State,
+    header: Option<&Header>,
+) -> Result<Outputs, JobError> {
+    let model = Written::create(path, &metadata(inputs, header), &like(inputs))?;
+    let (tensors, layout) = state_tensors(inputs, recipe);
+    let new_state = state_path
+        .map(|path| Written::create(path, &state::metadata(&recipe.memory, header), &tensors))
+        .transpose()?;
+    let work = Work {
+        inputs,
+        recipe,
+        chosen: recipe.chosen.iter().map(|number| &inputs.updates[*number]).collect(),
+        state,
+        layout,
+        model: &model,
+        new_state: new_state.as_ref(),
+    };
+    work.copy_and_count()?;
+    let (narrow, wide) = float_pieces(inputs, |number| !recipe.kept[number]);
+    pieces::each(&narrow, Scratch::<f32>::new, |scratch, piece| work.piece(scratch, piece))?;
+    pieces::each(&wide, Scratch::<f64>::new, |scratch, piece| work.piece(scratch, piece))?;
+    Ok(Outputs {
+        model,
+        state: new_state,
+    })
+}
+
+/// The metadata of the new model: keys of the global model that are not ours are kept.
+pub fn metadata(inputs: &Inputs, header: Option<&Header>) -> BTreeMap<String, String> {
     let mut metadata = inputs.global.metadata.clone();
     match header {
         Some(header) => metadata.extend(header.to_metadata()),
@@ -73,61 +93,297 @@ fn metadata(inputs: &Inputs, header: Option<&Header>) -> BTreeMap<String, String
     metadata
 }
 
-enum Problem {
-    Writing(io::Error),
-    Combining(JobError),
-}
-
-fn write_tensor(inputs: &Inputs, number: usize, out: &mut impl io::Write) -> Result<(), Problem> {
-    let tensor = &inputs.global.tensors[number];
-    let element = tensor
-        .element()
-        .expect("types that cannot be combined are refused when the inputs are opened");
-    let mut piece = vec![0; PIECE.min(tensor.byte_length())];
-    let mut start = 0;
-    while start < tensor.byte_length() {
-        let length = piece.len().min(tensor.byte_length() - start);
-        let piece = &mut piece[..length];
-        let part = |update| part(update, number, start..start + length);
-        let parts: Vec<Part<'_>> = inputs.updates.iter().map(part).collect();
-        combine(element, &parts, piece)
-            .map_err(|error| Problem::Combining(explain(inputs, tensor, start / element.width(), &error)))?;
-        out.write_all(piece).map_err(Problem::Writing)?;
-        start += length;
-    }
-    Ok(())
-}
-
-fn part(update: &Update, number: usize, range: Range<usize>) -> Part<'_> {
-    Part {
-        bytes: &update.bytes(number)[range],
-        samples: update.samples,
-    }
-}
-
-/// Says which file and which value, given the index of the piece's first value.
-fn explain(inputs: &Inputs, tensor: &Tensor, first: usize, error: &CombineError) -> JobError {
-    let place = |index: usize| match tensor.shape[..] {
-        [] => format!("tensor `{}`", tensor.name),
-        _ => format!(
-            "tensor `{}` at {:?}",
-            tensor.name,
-            tensor.coordinates(first + index)
-        ),
+/// Tensors as the global model's.
+pub fn like(inputs: &Inputs) -> Vec<NewTensor> {
+    let new = |tensor: &Tensor| NewTensor {
+        name: tensor.name.clone(),
+        dtype: tensor.dtype.to_string(),
+        shape: tensor.shape.clone(),
+        bytes: tensor.byte_length(),
     };
-    match error {
-        CombineError::NotFinite { part, index, value } => {
-            let file = inputs.updates[*part].file.path();
-            let message = format!("`{}`: {} is {value}", file.display(), place(*index));
-            JobError::new(JobExit::NotFinite, message)
-                .about(file)
-                .help("the client's training diverged; a smaller learning rate is the usual way out")
+    inputs.global.tensors.iter().map(new).collect()
+}
+
+/// Where a tensor's memories are in the new state file.
+#[derive(Debug, Clone, Copy, Default)]
+struct Places {
+    first: Option<usize>,
+    second: Option<usize>,
+    control: Option<usize>,
+}
+
+/// Whether the server steps with this tensor: a parameter that does not stay.
+fn steps(inputs: &Inputs, recipe: &Recipe, number: usize) -> bool {
+    let name = &inputs.global.tensors[number].name;
+    is_float(inputs, number) && !recipe.kept[number] && !is_running_statistic(name)
+}
+
+/// The tensors of the new state file, and where each of the model's tensors finds its own.
+fn state_tensors(inputs: &Inputs, recipe: &Recipe) -> (Vec<NewTensor>, Vec<Places>) {
+    let mut tensors = Vec::new();
+    let mut layout = vec![Places::default(); inputs.global.tensors.len()];
+    for (number, places) in layout.iter_mut().enumerate() {
+        if !steps(inputs, recipe, number) {
+            continue;
         }
-        CombineError::Overflow { index } => JobError::new(
-            JobExit::NotFinite,
-            format!("the weighted sum of {} overflows", place(*index)),
-        ),
-        // Counts and lengths were checked when the inputs were opened: a defect of ours.
-        other => JobError::new(JobExit::Unexpected, format!("tensor `{}`: {other}", tensor.name)),
+        let tensor = &inputs.global.tensors[number];
+        let mut add = |prefix: &str, wanted: bool| {
+            wanted.then(|| {
+                let values: usize = tensor.shape.iter().product();
+                let dtype = computed(float_of(tensor));
+                tensors.push(NewTensor {
+                    name: format!("{prefix}{}", tensor.name),
+                    dtype: dtype.to_string(),
+                    shape: tensor.shape.clone(),
+                    bytes: values * dtype.bitsize() / 8,
+                });
+                tensors.len() - 1
+            })
+        };
+        places.first = add(FIRST, recipe.step.is_some_and(|step| step.uses_first()));
+        places.second = add(SECOND, recipe.step.is_some_and(|step| step.uses_second()));
+        places.control = add(CONTROL, recipe.control_share.is_some());
+    }
+    (tensors, layout)
+}
+
+/// The type a format is computed on in, which memories are kept in.
+fn computed(float: Float) -> safetensors::Dtype {
+    match float {
+        Float::F16 | Float::Bf16 | Float::F32 => safetensors::Dtype::F32,
+        Float::F64 => safetensors::Dtype::F64,
+    }
+}
+
+/// A thread's memory for one piece.
+struct Scratch<R> {
+    rows: Rows<R>,
+    mean: Vec<f64>,
+    new: Vec<R>,
+    first: Vec<R>,
+    second: Vec<R>,
+    sorted: Vec<R>,
+    bytes: Vec<u8>,
+}
+
+impl<R: Decode> Scratch<R> {
+    fn new() -> Self {
+        Self {
+            rows: Rows::new(),
+            mean: Vec::new(),
+            new: Vec::new(),
+            first: Vec::new(),
+            second: Vec::new(),
+            sorted: Vec::new(),
+            bytes: Vec::new(),
+        }
+    }
+}
+
+struct Work<'a> {
+    inputs: &'a Inputs,
+    recipe: &'a Recipe,
+    chosen: Vec<&'a Update>,
+    state: &'a State,
+    layout: Vec<Places>,
+    model: &'a Written,
+    new_state: Option<&'a Written>,
+}
+
+impl Work<'_> {
+    /// Tensors that stay, and integers.
+    fn copy_and_count(&self) -> Result<(), JobError> {
+        for (number, tensor) in self.inputs.global.tensors.iter().enumerate() {
+            if self.recipe.kept[number] {
+                self.model.write(number, 0, self.inputs.global.bytes(tensor))?;
+            } else if let Some(Element::Integer(integer)) = tensor.element() {
+                let part = |update: &&Update| Part {
+                    bytes: update.plain_bytes(number),
+                    samples: update.samples,
+                };
+                let parts: Vec<Part<'_>> = self.chosen.iter().map(part).collect();
+                let mut out = vec![0; tensor.byte_length()];
+                let combined = match self.recipe.integers {
+                    Integers::Largest => maximum(integer, &parts, &mut out),
+                    Integers::LowerMedian => lower_median(integer, &parts, &mut out),
+                };
+                let whole = Piece {
+                    tensor: number,
+                    range: 0..tensor.shape.iter().product(),
+                };
+                combined.map_err(|error| explain(self.inputs, &self.chosen, &whole, &error))?;
+                self.model.write(number, 0, &out)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn piece<R: Decode>(&self, scratch: &mut Scratch<R>, piece: &Piece) -> Result<(), JobError> {
+        let Scratch {
+            rows,
+            mean: doubles,
+            new,
+            first,
+            second,
+            sorted,
+            bytes,
+        } = scratch;
+        let tensor = &self.inputs.global.tensors[piece.tensor];
+        let is_statistic = is_running_statistic(&tensor.name);
+        let rule = if is_statistic {
+            &self.recipe.statistics
+        } else {
+            &self.recipe.parameters
+        };
+        let step = self.recipe.step.filter(|_| !is_statistic);
+        let refused = |error| explain(self.inputs, &self.chosen, piece, &error);
+        new.resize(piece.range.len(), R::ZERO);
+
+        // What ends in the model's own precision right away.
+        let direct = step.is_none() && self.recipe.noise.is_none();
+        match rule {
+            Floats::Mean(weights) if direct => {
+                rows.with_addends(self.inputs, &self.chosen, piece, |_, addends| mean(weights, addends, new))
+                    .map_err(refused)?;
+            }
+            Floats::Middle(middle) => rows.with(self.inputs, &self.chosen, piece, |global, rows| {
+                check_finite(self.inputs, &self.chosen, piece, global, rows)?;
+                middle.apply(rows, sorted, new);
+                Ok(())
+            })?,
+            Floats::Near(near) => rows.with(self.inputs, &self.chosen, piece, |global, rows| {
+                check_finite(self.inputs, &self.chosen, piece, global, rows)?;
+                near.apply(rows, sorted, new);
+                Ok(())
+            })?,
+            Floats::Mean(_) | Floats::Differences(_) => {
+                doubles.resize(piece.range.len(), 0.0);
+                rows.with_addends(self.inputs, &self.chosen, piece, |global, addends| {
+                    match rule {
+                        Floats::Mean(weights) => mean_f64(weights, addends, doubles).map_err(refused)?,
+                        Floats::Differences(coefficients) => {
+                            let rows: Vec<&[R]> = addends.iter().filter_map(|addend| addend.row()).collect();
+                            combine_differences(&rows, coefficients, global, doubles).map_err(refused)?;
+                        }
+                        Floats::Middle(_) | Floats::Near(_) => unreachable!("done above"),
+                    }
+                    self.add_noise(piece, doubles);
+                    match step {
+                        None => {
+                            for (new, value) in new.iter_mut().zip(&*doubles) {
+                                *new = R::from_f64(*value);
+                            }
+                        }
+                        Some(step) => {
+                            self.read_state(FIRST, step.uses_first(), piece, first)?;
+                            self.read_state(SECOND, step.uses_second(), piece, second)?;
+                            let moments = Moments { first, second };
+                            step.apply(self.state.memory.steps + 1, global, doubles, moments, new)
+                                .map_err(refused)?;
+                        }
+                    }
+                    Ok(())
+                })?;
+                if step.is_some() {
+                    let places = self.layout[piece.tensor];
+                    self.write_state(places.first, piece, first, bytes)?;
+                    self.write_state(places.second, piece, second, bytes)?;
+                }
+            }
+        }
+        if let Some(share) = self.recipe.control_share.filter(|_| !is_statistic) {
+            self.control(share, piece, doubles, first, bytes)?;
+        }
+        let float = float_of(tensor);
+        let width = Element::Float(float).width();
+        bytes.resize(new.len() * width, 0);
+        write_row(float, new, bytes);
+        self.model.write(piece.tensor, piece.range.start * width, bytes)
+    }
+
+    fn add_noise(&self, piece: &Piece, values: &mut [f64]) {
+        let Some(noise) = &self.recipe.noise else { return };
+        let first = piece.range.start as u64;
+        add_noise(&noise.of_tensor(piece.tensor), first, noise.standard_deviation, values);
+        if self.inputs.global.tensors[piece.tensor].name.ends_with("running_var") {
+            // A variance below zero makes NaN of every output; what is done after the noise costs no privacy.
+            for value in values {
+                *value = value.max(0.0);
+            }
+        }
+    }
+
+    /// Zeros before the first round.
+    fn read_state<R: Real>(
+        &self,
+        prefix: &str,
+        wanted: bool,
+        piece: &Piece,
+        out: &mut Vec<R>,
+    ) -> Result<(), JobError> {
+        out.clear();
+        if !wanted {
+            return Ok(());
+        }
+        let tensor = &self.inputs.global.tensors[piece.tensor];
+        let dtype = computed(float_of(tensor));
+        match self.state.tensor(prefix, &tensor.name, dtype, &tensor.shape)? {
+            None => out.resize(piece.range.len(), R::ZERO),
+            Some(bytes) => {
+                let width = Element::Float(R::FORMAT).width();
+                let mut scratch = Vec::new();
+                let bytes = &bytes[piece.range.start * width..piece.range.end * width];
+                out.extend_from_slice(read_row(R::FORMAT, bytes, &mut scratch));
+            }
+        }
+        Ok(())
+    }
+
+    fn write_state<R: Real>(
+        &self,
+        place: Option<usize>,
+        piece: &Piece,
+        values: &[R],
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), JobError> {
+        let (Some(state), Some(place)) = (self.new_state, place) else {
+            return Ok(());
+        };
+        let width = Element::Float(R::FORMAT).width();
+        bytes.resize(values.len() * width, 0);
+        write_row(R::FORMAT, values, bytes);
+        state.write(place, piece.range.start * width, bytes)
+    }
+
+    /// The server's control variate: `c + Σ_k share·Δc_k`.
+    fn control<R: Real>(
+        &self,
+        share: f64,
+        piece: &Piece,
+        doubles: &mut Vec<f64>,
+        variate: &mut Vec<R>,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), JobError> {
+        let float = float_of(&self.inputs.global.tensors[piece.tensor]);
+        let width = Element::Float(float).width();
+        let range = piece.range.start * width..piece.range.end * width;
+        self.read_state(CONTROL, true, piece, variate)?;
+        let mut scratches = vec![Vec::new(); self.chosen.len()];
+        let mut rows: Vec<&[R]> = Vec::with_capacity(self.chosen.len());
+        for (update, scratch) in self.chosen.iter().zip(&mut scratches) {
+            let change = update.control_bytes(piece.tensor).ok_or_else(|| {
+                let name = &self.inputs.global.tensors[piece.tensor].name;
+                JobError::invalid(update.file.path(), format!("tensor `{CONTROL}{name}` is missing"))
+            })?;
+            rows.push(read_row(float, &change[range.clone()], scratch));
+        }
+        let zeros = vec![R::ZERO; piece.range.len()];
+        doubles.resize(piece.range.len(), 0.0);
+        combine_differences(&rows, &vec![share; rows.len()], &zeros, doubles)
+            .map_err(|error| explain(self.inputs, &self.chosen, piece, &error))?;
+        for (variate, change) in variate.iter_mut().zip(&*doubles) {
+            *variate = R::from_f64((*variate).into() + change);
+        }
+        self.write_state(self.layout[piece.tensor].control, piece, variate, bytes)
     }
 }

@@ -4,7 +4,7 @@
 //! Start at [`TensorFile::open`]; what it returns has passed every check of the format.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -28,6 +28,7 @@ pub struct TensorFile {
     map: Mmap,
     /// The tensors in the order of their bytes.
     pub tensors: Vec<Tensor>,
+    by_name: HashMap<String, usize>,
     /// The header's `__metadata__`.
     pub metadata: BTreeMap<String, String>,
     /// The metadata as fedwing's own, where fedwing wrote the file.
@@ -86,10 +87,16 @@ impl TensorFile {
             Err(HeaderError::NotOurs) => None,
             Err(error) => return Err(JobError::invalid(path, error)),
         };
+        let by_name = tensors
+            .iter()
+            .enumerate()
+            .map(|(number, tensor)| (tensor.name.clone(), number))
+            .collect();
         Ok(Self {
             path: path.to_owned(),
             map,
             tensors,
+            by_name,
             metadata,
             header,
         })
@@ -103,6 +110,17 @@ impl TensorFile {
     /// The tensor's values, little-endian, at any alignment.
     pub fn bytes(&self, tensor: &Tensor) -> &[u8] {
         &self.map[tensor.start..tensor.end]
+    }
+
+    /// The number of the tensor of this name.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The value of an `F32` scalar.
+    pub fn scalar(&self, number: usize) -> f32 {
+        let bytes = self.bytes(&self.tensors[number]);
+        f32::from_le_bytes(bytes.try_into().expect("its type and shape were checked when it was found"))
     }
 
     /// Everything in the file.
