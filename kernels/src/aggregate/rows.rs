@@ -4,7 +4,7 @@
 //! alignment allow. Half and brain floats are computed on as `f32`, which holds them exactly.
 
 use super::{
-    Float,
+    Element, Float,
     element::{Bf16, F16, F32, F64, Format},
 };
 
@@ -76,14 +76,29 @@ pub fn read_row<'a, R: Real>(float: Float, bytes: &'a [u8], scratch: &'a mut Vec
     scratch
 }
 
-/// Appends `values` to `out` in `float`, each rounded once to the nearest, ties to even.
-pub fn write_row(float: Float, values: impl IntoIterator<Item = f64>, out: &mut Vec<u8>) {
-    let values = values.into_iter();
+/// Writes `values` as `float` into `out`, each rounded once to the nearest, ties to even.
+///
+/// # Shapes
+/// - `values`: P values; `out`: P values of `float`, little-endian, at any alignment
+/// # Panics
+/// Where lengths differ.
+pub fn write_row<R: Real>(float: Float, values: &[R], out: &mut [u8]) {
+    assert_eq!(
+        out.len(),
+        values.len() * Element::Float(float).width(),
+        "bytes for the values"
+    );
     match float {
-        Float::F16 => values.for_each(|value| out.extend(F16::write(value))),
-        Float::Bf16 => values.for_each(|value| out.extend(Bf16::write(value))),
-        Float::F32 => values.for_each(|value| out.extend(F32::write(value))),
-        Float::F64 => values.for_each(|value| out.extend(F64::write(value))),
+        Float::F16 => put(values, out, F16::write),
+        Float::Bf16 => put(values, out, Bf16::write),
+        Float::F32 => put(values, out, F32::write),
+        Float::F64 => put(values, out, F64::write),
+    }
+}
+
+fn put<R: Real, const N: usize>(values: &[R], out: &mut [u8], write: fn(f64) -> [u8; N]) {
+    for (out, value) in out.as_chunks_mut().0.iter_mut().zip(values) {
+        *out = write((*value).into());
     }
 }
 

@@ -1,0 +1,1 @@
+//! Sums of floating-point numbers without any error.
