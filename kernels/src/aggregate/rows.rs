@@ -8,14 +8,43 @@ use super::{
     element::{Bf16, F16, F32, F64, Format},
 };
 
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
+pub(super) mod sealed {
+    /// How a value is multiplied by a count without rounding.
+    pub trait Split: Copy {
+        /// A count of at most so many bits, times each of [`Split::halves`], has at most 53.
+        const PIECE_BITS: u32;
+        /// How many halves can be other than 0.
+        const HALVES: usize;
+
+        /// Numbers that add up to the value.
+        fn halves(self) -> [f64; 2];
+    }
+
+    impl Split for f32 {
+        const PIECE_BITS: u32 = 53 - f32::MANTISSA_DIGITS;
+        const HALVES: usize = 1;
+
+        #[inline(always)]
+        fn halves(self) -> [f64; 2] {
+            [f64::from(self), 0.0]
+        }
+    }
+
+    impl Split for f64 {
+        const PIECE_BITS: u32 = 26;
+        const HALVES: usize = 2;
+
+        #[inline(always)]
+        fn halves(self) -> [f64; 2] {
+            // The upper 26 of 53 bits, and the lower 27.
+            let upper = f64::from_bits(self.to_bits() & (u64::MAX << 27));
+            [upper, self - upper]
+        }
+    }
 }
 
 /// `f32` or `f64`.
-pub trait Real: sealed::Sealed + Copy + PartialOrd + Into<f64> + Send + Sync + 'static {
+pub trait Real: sealed::Split + Copy + PartialOrd + Into<f64> + Send + Sync + 'static {
     /// Zero.
     const ZERO: Self;
     /// The format whose bytes are values of this type.
@@ -32,10 +61,12 @@ impl Real for f32 {
     const ZERO: Self = 0.0;
     const FORMAT: Float = Float::F32;
 
+    #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value as f32
     }
 
+    #[inline(always)]
     fn is_finite(self) -> bool {
         f32::is_finite(self)
     }
@@ -45,10 +76,12 @@ impl Real for f64 {
     const ZERO: Self = 0.0;
     const FORMAT: Float = Float::F64;
 
+    #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value
     }
 
+    #[inline(always)]
     fn is_finite(self) -> bool {
         f64::is_finite(self)
     }
