@@ -1,295 +1,285 @@
-//! The sample-weighted mean, block by block.
+//! The sample-weighted mean, exact, block by block; and the exact sums that partial aggregates are made of.
+//!
+//! In: [`Weights`], checked once, and for each block one [`Addend`] per update or partial sum. Out: the block's mean
+//! ([`mean`], [`mean_f64`]), or the components of its weighted sum ([`partial_components`]), which are addends again.
+//!
+//! With sample counts `n_k`, their sum `N` and values `w_k`, let `S = Σ_k n_k·w_k`, a real number. The mean is
+//! `RN_R(RN_64(RN_64(S) / N))`, where `RN` rounds to the nearest of a format, ties to even. It depends on `S` and `N` and
+//! on nothing else: not on the order of updates, on threads, on the cut into blocks, on the processor, nor on the tree of
+//! partial sums. A sum of 0 gives +0.
+//!
+//! Almost every value is settled by arithmetic whose error is bounded (`single.rs`, `cascade.rs`): where the whole
+//! interval that contains `S` rounds to one value, that is the mean. The rest is summed exactly (`exact.rs`).
 
-use rayon::prelude::*;
+mod cascade;
+mod partial;
+mod single;
 
-use super::{
-    CombineError, Part, check_lengths,
-    element::{Bf16, Element, F16, F32, F64, Float, Format},
-};
+use super::{CombineError, Float, Real, exact::Expansion};
 
-/// Values a thread sums at a time: the accumulator (32 KiB) stays in the first-level cache.
-const BLOCK: usize = 4096;
+pub use partial::{components_needed, partial_components};
 
-/// Averages client parameters, weighting each client by its sample count (FedAvg).
+/// Values summed at a time: their accumulators (24 KiB) stay in the first-level cache.
+const CHUNK: usize = 1024;
+
+/// Half a unit of the last place of 1: the largest relative error of one operation.
+const UNIT: f64 = f64::EPSILON / 2.0;
+
+/// Undecided values in a chunk above which all of it is summed by a [`cascade`] before any is summed exactly.
+const FEW: usize = 8;
+
+/// The sample counts of what is averaged, checked once for all blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Weights {
+    counts: Vec<u64>,
+    total: u64,
+}
+
+impl Weights {
+    /// Checks the sample counts, one per addend and in their order: those an update was trained on, or those a partial
+    /// sum stands for.
+    ///
+    /// # Errors
+    /// `NoParts` where there are none; `NoSamples` for a count of 0; `TooManySamples` for a sum of 2⁵³ or more
+    pub fn new(counts: &[u64]) -> Result<Self, CombineError> {
+        if counts.is_empty() {
+            return Err(CombineError::NoParts);
+        }
+        if let Some(part) = counts.iter().position(|count| *count == 0) {
+            return Err(CombineError::NoSamples { part });
+        }
+        let total = counts
+            .iter()
+            .try_fold(0_u64, |sum, count| sum.checked_add(*count))
+            .filter(|total| *total < 1 << f64::MANTISSA_DIGITS)
+            .ok_or(CombineError::TooManySamples)?;
+        Ok(Self {
+            counts: counts.to_vec(),
+            total,
+        })
+    }
+
+    /// Samples of all addends together: what a partial sum of them stands for.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// The sample counts, in the order of the addends.
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+}
+
+/// One term of a weighted sum: a block of an update or of a partial sum.
+#[derive(Debug, Clone, Copy)]
+pub enum Addend<'a, R> {
+    /// An update's values, to be multiplied by its sample count.
+    Update(&'a [R]),
+    /// A sum that is multiplied already, as rows of components that add up to it, each as long as the block: what
+    /// [`partial_components`] wrote. No rows are a sum of 0.
+    Partial(&'a [&'a [f64]]),
+}
+
+/// Averages a block of client parameters, weighting each client by its sample count (FedAvg), exactly.
 ///
 /// `out[p] = Σ_k n_k·w_k[p] / Σ_k n_k`
 ///
 /// # Shapes
-/// - `parts`: K clients x P values, little-endian; `out` takes P values in the same format
+/// - `addends`: K blocks of P values, in the order of `weights`; `out` takes P values, in the unit of the input
 /// # Numerics
-/// Sums in `f64` in the order of `parts`, divides, rounds to the format once, to the nearest even. No dependence on
-/// thread count nor on how a tensor is cut into pieces. Equal values come out unchanged in formats up to `F32` as long as
-/// there are fewer than 2²⁹ samples.
+/// The exact sum rounded to `f64`, divided by the number of samples in `f64`, rounded to `R`: independent of the order
+/// of addends, of threads, of blocks and of partial sums. Equal `f32` come out unchanged (equal `f64` may differ in the
+/// last place: the quotient of two rounded numbers). For half and brain floats take [`mean_f64`] and let
+/// [`write_row`](super::write_row) round.
 /// # Errors
-/// `NoParts` if K = 0; `NoSamples` for a weight of 0; `TooManySamples` above 2⁶⁴; `LengthMismatch` if P differs;
-/// `NotFinite` at a NaN or infinity, the first by index, then by part; `Overflow` for `F64` values near the largest
+/// `NotFinite` at a NaN or infinity, the first by index, then by addend; `Overflow` where the sum of `f64` values, or a
+/// term of it, or a partial sum's mean is beyond the largest
+/// # Panics
+/// Where the number of addends is not that of `weights`, or lengths differ.
 /// # Source
 /// McMahan et al. 2017, arXiv:1602.05629, Algorithm 1 (server step)
-pub fn weighted_mean(float: Float, parts: &[Part<'_>], out: &mut [u8]) -> Result<(), CombineError> {
-    check_lengths(parts, out, Element::Float(float).width())?;
-    if let Some(part) = parts.iter().position(|part| part.samples == 0) {
-        return Err(CombineError::NoSamples { part });
-    }
-    let total = parts
-        .iter()
-        .try_fold(0_u64, |sum, part| sum.checked_add(part.samples));
-    let total = total.ok_or(CombineError::TooManySamples)? as f64;
-    match float {
-        Float::F16 => blocks::<F16, 2>(parts, total, out),
-        Float::Bf16 => blocks::<Bf16, 2>(parts, total, out),
-        Float::F32 => blocks::<F32, 4>(parts, total, out),
-        Float::F64 => blocks::<F64, 8>(parts, total, out),
-    }
-}
-
-fn blocks<F: Format<N>, const N: usize>(
-    parts: &[Part<'_>],
-    total: f64,
-    out: &mut [u8],
+/// # Example
+/// ```
+/// use kernels::aggregate::{Addend, Weights, mean};
+/// let weights = Weights::new(&[20, 10])?;
+/// let mut out = [0.0_f32; 2];
+/// mean(&weights, &[Addend::Update(&[1.0, 0.0]), Addend::Update(&[4.0, 3.0])], &mut out)?;
+/// assert_eq!(out, [2.0, 1.0]);
+/// # Ok::<(), kernels::aggregate::CombineError>(())
+/// ```
+pub fn mean<R: Real>(
+    weights: &Weights,
+    addends: &[Addend<'_, R>],
+    out: &mut [R],
 ) -> Result<(), CombineError> {
-    let first_failure = out
-        .par_chunks_mut(BLOCK * N)
-        .enumerate()
-        .filter_map(|(number, out)| {
-            let start = number * BLOCK;
-            let index = block::<F, N>(parts, start * N, total, out)?;
-            Some(start + index)
-        })
-        .min();
-    match first_failure {
-        None => Ok(()),
-        Some(index) => Err(explain::<F, N>(parts, index)),
-    }
-}
-
-/// Fills `out` from the bytes of each part at `offset`; the index of the first sum that is not finite, if any.
-fn block<F: Format<N>, const N: usize>(
-    parts: &[Part<'_>],
-    offset: usize,
-    total: f64,
-    out: &mut [u8],
-) -> Option<usize> {
-    let mut sums = [0.0_f64; BLOCK];
-    let sums = &mut sums[..out.len() / N];
-    for part in parts {
-        let weight = part.samples as f64;
-        let (values, _) = part.bytes[offset..offset + out.len()].as_chunks::<N>();
-        for (sum, value) in sums.iter_mut().zip(values) {
-            *sum += weight * F::read(*value);
+    let block = Block::new(weights, addends, out.len());
+    let mut sums = Sums::new();
+    let mut nearest = [0.0; CHUNK];
+    for (number, out) in out.chunks_mut(CHUNK).enumerate() {
+        let start = number * CHUNK;
+        // Of `f64` values the first attempt would settle next to none: its error is a rounding of theirs.
+        let undecided = match R::FORMAT {
+            Float::F64 => out.len(),
+            _ => block.single(start, &mut sums, out),
+        };
+        if undecided == 0 {
+            continue;
+        }
+        let nearest = &mut nearest[..out.len()];
+        match undecided > FEW {
+            true => block.cascade(start, &mut sums, nearest),
+            false => nearest.fill(f64::NAN),
+        }
+        for (place, (out, nearest)) in out.iter_mut().zip(nearest).enumerate() {
+            if undecided == CHUNK || R::FORMAT == Float::F64 || out.is_undecided() {
+                let index = start + place;
+                let value = block.settled(*nearest, index)?;
+                *out = R::from_f64(value);
+                if !out.is_finite() {
+                    return Err(CombineError::Overflow { index });
+                }
+            }
         }
     }
-    let (out, _) = out.as_chunks_mut::<N>();
-    for (out, sum) in out.iter_mut().zip(&*sums) {
-        *out = F::write(sum / total);
-    }
-    // A NaN or an infinity in any part stays in the sum: infinities of both signs make a NaN.
-    sums.iter().position(|sum| !sum.is_finite())
+    Ok(())
 }
 
-/// The part that made the sum at `index` not finite.
-fn explain<F: Format<N>, const N: usize>(parts: &[Part<'_>], index: usize) -> CombineError {
-    let at = |part: &Part<'_>| F::read(part.bytes.as_chunks::<N>().0[index]);
-    match parts.iter().position(|part| !at(part).is_finite()) {
-        Some(part) => CombineError::NotFinite {
-            part,
-            index,
-            value: at(&parts[part]),
-        },
-        None => CombineError::Overflow { index },
+/// As [`mean`], rounded to `f64` only: `RN_64(RN_64(S) / N)`.
+///
+/// What a server optimiser steps towards, and the mean of formats that are narrower than `R`.
+///
+/// # Errors
+/// As [`mean`]
+/// # Panics
+/// As [`mean`].
+pub fn mean_f64<R: Real>(
+    weights: &Weights,
+    addends: &[Addend<'_, R>],
+    out: &mut [f64],
+) -> Result<(), CombineError> {
+    let block = Block::new(weights, addends, out.len());
+    let mut sums = Sums::new();
+    for (number, out) in out.chunks_mut(CHUNK).enumerate() {
+        let start = number * CHUNK;
+        block.cascade(start, &mut sums, out);
+        for (place, out) in out.iter_mut().enumerate() {
+            *out = block.settled(*out, start + place)?;
+        }
+    }
+    Ok(())
+}
+
+/// What stands in a result's place until it is decided.
+trait Undecided {
+    fn is_undecided(self) -> bool;
+}
+
+impl<R: Real> Undecided for R {
+    /// A mean is never NaN.
+    #[inline(always)]
+    #[expect(clippy::eq_op, reason = "NaN is what does not equal itself")]
+    fn is_undecided(self) -> bool {
+        self != self
+    }
+}
+
+/// Accumulators of a chunk; what each holds is said where they are filled.
+struct Sums {
+    sum: [f64; CHUNK],
+    error: [f64; CHUNK],
+    bound: [f64; CHUNK],
+}
+
+impl Sums {
+    fn new() -> Self {
+        Self {
+            sum: [0.0; CHUNK],
+            error: [0.0; CHUNK],
+            bound: [0.0; CHUNK],
+        }
+    }
+
+    fn clear(&mut self) {
+        self.sum.fill(0.0);
+        self.error.fill(0.0);
+        self.bound.fill(0.0);
+    }
+}
+
+/// A block's addends with their counts, lengths checked.
+struct Block<'a, R> {
+    addends: &'a [Addend<'a, R>],
+    weights: &'a Weights,
+}
+
+impl<'a, R: Real> Block<'a, R> {
+    fn new(weights: &'a Weights, addends: &'a [Addend<'a, R>], length: usize) -> Self {
+        assert_eq!(addends.len(), weights.counts.len(), "a count for each addend");
+        let fits = |addend: &Addend<'_, R>| match addend {
+            Addend::Update(values) => values.len() == length,
+            Addend::Partial(rows) => rows.iter().all(|row| row.len() == length),
+        };
+        assert!(addends.iter().all(fits), "addends as long as the block");
+        Self { addends, weights }
+    }
+
+    fn counted(&self) -> impl Iterator<Item = (&'a Addend<'a, R>, u64)> {
+        self.addends.iter().zip(self.weights.counts.iter().copied())
+    }
+
+    /// Samples of all addends: less than 2⁵³, so exact.
+    fn total(&self) -> f64 {
+        self.weights.total as f64
+    }
+
+    /// `nearest` as [`Block::cascade`] decided it, else the exact mean at `index`.
+    #[inline]
+    fn settled(&self, nearest: f64, index: usize) -> Result<f64, CombineError> {
+        if nearest.is_undecided() {
+            self.exact_mean(index)
+        } else {
+            Ok(nearest)
+        }
+    }
+
+    #[cold]
+    fn exact_mean(&self, index: usize) -> Result<f64, CombineError> {
+        let mut sum = Expansion::default();
+        self.exact_sum(index, &mut sum)?;
+        let nearest = sum.nearest();
+        if nearest.is_finite() {
+            Ok(nearest / self.total())
+        } else {
+            Err(CombineError::Overflow { index })
+        }
+    }
+
+    /// Puts the weighted sum at `index` into `sum`.
+    fn exact_sum(&self, index: usize, sum: &mut Expansion) -> Result<(), CombineError> {
+        sum.clear();
+        for (part, (addend, count)) in self.counted().enumerate() {
+            let check = |value: f64| match value.is_finite() {
+                true => Ok(value),
+                false => Err(CombineError::NotFinite { part, index, value }),
+            };
+            match addend {
+                Addend::Update(values) => {
+                    check(values[index].into())?;
+                    sum.add_product(count, values[index]);
+                }
+                Addend::Partial(rows) => {
+                    for row in rows.iter() {
+                        sum.add(check(row[index])?);
+                    }
+                }
+            }
+        }
+        match sum.is_finite() {
+            true => Ok(()),
+            false => Err(CombineError::Overflow { index }),
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// Client by client, value by value: the definition.
-    fn by_definition(updates: &[(Vec<f32>, u64)]) -> Vec<f32> {
-        let total: u64 = updates.iter().map(|update| update.1).sum();
-        (0..updates[0].0.len())
-            .map(|p| {
-                let sum: f64 = updates
-                    .iter()
-                    .map(|(values, n)| *n as f64 * f64::from(values[p]))
-                    .sum();
-                (sum / total as f64) as f32
-            })
-            .collect()
-    }
-
-    fn bytes(values: &[f32]) -> Vec<u8> {
-        values.iter().flat_map(|value| value.to_le_bytes()).collect()
-    }
-
-    fn mean(updates: &[(Vec<f32>, u64)]) -> Result<Vec<f32>, CombineError> {
-        let raw: Vec<Vec<u8>> = updates.iter().map(|(values, _)| bytes(values)).collect();
-        let parts: Vec<_> = raw
-            .iter()
-            .zip(updates)
-            .map(|(bytes, (_, samples))| Part {
-                bytes,
-                samples: *samples,
-            })
-            .collect();
-        let mut out = vec![0; raw.first().map_or(0, Vec::len)];
-        weighted_mean(Float::F32, &parts, &mut out)?;
-        Ok(out
-            .as_chunks()
-            .0
-            .iter()
-            .map(|value| f32::from_le_bytes(*value))
-            .collect())
-    }
-
-    fn updates(
-        clients: std::ops::Range<usize>,
-        length: usize,
-    ) -> impl Strategy<Value = Vec<(Vec<f32>, u64)>> {
-        prop::collection::vec(
-            (prop::collection::vec(-1e6_f32..1e6, length), 1_u64..100_000),
-            clients,
-        )
-    }
-
-    proptest! {
-        #[test]
-        fn blocks_give_the_bits_of_the_definition(updates in (1_usize..3000).prop_flat_map(|length| updates(1..6, length))) {
-            prop_assert_eq!(mean(&updates).unwrap(), by_definition(&updates));
-        }
-
-        #[test]
-        fn a_mean_lies_between_its_parts(updates in updates(1..8, 50)) {
-            for (p, value) in mean(&updates).unwrap().into_iter().enumerate() {
-                let of = || updates.iter().map(|update| update.0[p]);
-                prop_assert!(value >= of().fold(f32::INFINITY, f32::min));
-                prop_assert!(value <= of().fold(f32::NEG_INFINITY, f32::max));
-            }
-        }
-
-        #[test]
-        fn equal_updates_come_out_unchanged(
-            values in prop::collection::vec(any::<f32>().prop_filter("finite", |v| v.is_finite()), 1..50),
-            samples in prop::collection::vec(1_u64..1 << 24, 1..20),
-        ) {
-            let updates: Vec<_> = samples.into_iter().map(|n| (values.clone(), n)).collect();
-            prop_assert_eq!(mean(&updates).unwrap(), values);
-        }
-    }
-
-    #[test]
-    fn pieces_and_threads_change_nothing() {
-        let length = 3 * BLOCK + 17;
-        let values = |k: usize| {
-            (0..length)
-                .map(|i| ((i * 31 + k * 17) % 1009) as f32 / 7.0)
-                .collect::<Vec<_>>()
-        };
-        let raw: Vec<Vec<u8>> = (0..5).map(|k| bytes(&values(k))).collect();
-        let combine = |from: usize, to: usize, out: &mut [u8]| {
-            let parts: Vec<_> = raw
-                .iter()
-                .map(|raw| Part {
-                    bytes: &raw[from..to],
-                    samples: 3,
-                })
-                .collect();
-            weighted_mean(Float::F32, &parts, out).unwrap();
-        };
-        let mut whole = vec![0; raw[0].len()];
-        combine(0, whole.len(), &mut whole);
-        let mut pieces = vec![0; whole.len()];
-        for (number, piece) in pieces.chunks_mut(4 * 1000).enumerate() {
-            combine(number * 4000, number * 4000 + piece.len(), piece);
-        }
-        assert_eq!(pieces, whole);
-        for threads in [1, 3] {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            let mut out = vec![0; whole.len()];
-            pool.install(|| combine(0, out.len(), &mut out));
-            assert_eq!(out, whole);
-        }
-    }
-
-    #[test]
-    fn the_first_value_that_is_not_finite_is_named() {
-        let mut updates = vec![(vec![1.0; 2 * BLOCK], 5), (vec![2.0; 2 * BLOCK], 5)];
-        updates[0].0[BLOCK + 7] = f32::NEG_INFINITY;
-        updates[1].0[BLOCK + 3] = f32::INFINITY;
-        let error = mean(&updates).unwrap_err();
-        assert_eq!(
-            error,
-            CombineError::NotFinite {
-                part: 1,
-                index: BLOCK + 3,
-                value: f64::INFINITY
-            }
-        );
-        assert_eq!(error.to_string(), "update 1 is inf at index 4099");
-    }
-
-    #[test]
-    fn what_has_no_mean_is_refused() {
-        assert_eq!(mean(&[]), Err(CombineError::NoParts));
-        assert_eq!(
-            mean(&[(vec![1.0], 4), (vec![1.0], 0)]),
-            Err(CombineError::NoSamples { part: 1 })
-        );
-        assert_eq!(
-            mean(&[(vec![1.0], u64::MAX), (vec![1.0], 1)]),
-            Err(CombineError::TooManySamples)
-        );
-        let mismatch = CombineError::LengthMismatch {
-            part: 1,
-            bytes: 8,
-            expected: 4,
-        };
-        assert_eq!(mean(&[(vec![1.0], 1), (vec![1.0, 2.0], 1)]), Err(mismatch));
-    }
-
-    #[test]
-    fn doubles_that_overflow_only_together_say_so() {
-        let huge = f64::MAX.to_le_bytes();
-        let parts = [Part {
-            bytes: &huge,
-            samples: 1,
-        }; 2];
-        assert_eq!(
-            weighted_mean(Float::F64, &parts, &mut [0; 8]),
-            Err(CombineError::Overflow { index: 0 })
-        );
-    }
-
-    #[test]
-    fn narrow_formats_are_averaged_in_full_precision() {
-        let (one, next) = ([0x00, 0x3c], [0x01, 0x3c]);
-        let parts = [
-            Part {
-                bytes: &one,
-                samples: 1,
-            },
-            Part {
-                bytes: &next,
-                samples: 2,
-            },
-        ];
-        let mut out = [0; 2];
-        weighted_mean(Float::F16, &parts, &mut out).unwrap();
-        assert_eq!(out, next);
-        let parts = [
-            Part {
-                bytes: &[0x80, 0x3f],
-                samples: 3,
-            },
-            Part {
-                bytes: &[0x00, 0x40],
-                samples: 1,
-            },
-        ];
-        weighted_mean(Float::Bf16, &parts, &mut out).unwrap();
-        assert_eq!(out, [0xa0, 0x3f]);
-    }
-}
+mod tests;

@@ -1,18 +1,24 @@
 //! Combines the same tensor of several updates into one: floating-point values are averaged, integers are kept.
 //!
-//! In: one [`Part`] per update (a tensor's bytes as they lie in a file, and the update's sample count), in an order the
-//! caller fixes. Out: the combined tensor's bytes. Start at [`combine`]. Memory is one output block and one
-//! accumulator per thread, whatever the number of updates: a caller with mapped files passes pieces of any length.
+//! In: one row of values per update ([`read_row`]), or one [`Part`] of bytes where they are integers. Out: the combined
+//! values, put into bytes by [`write_row`]. Start at [`mean`]. All work on blocks: a caller with mapped files passes
+//! pieces of any length from as many threads as it likes, and needs memory for its blocks only.
 
 mod element;
+mod exact;
 mod kept;
+mod linear;
 mod mean;
 mod rows;
+mod server;
+mod widest;
 
 pub use element::{Element, Float, Integer};
 pub use kept::maximum;
-pub use mean::weighted_mean;
+pub use linear::{CoefficientError, clip_factor, combine_differences, fednova, qfedavg};
+pub use mean::{Addend, Weights, components_needed, mean, mean_f64, partial_components};
 pub use rows::{Real, first_not_finite, read_row, write_row};
+pub use server::{Moments, ServerStep};
 
 /// One update's share of a tensor.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +42,7 @@ pub enum CombineError {
         part: usize,
     },
     /// More samples than can be counted.
-    #[error("the updates' sample counts sum to more than {}", u64::MAX)]
+    #[error("the updates' sample counts sum to 2^53 or more")]
     TooManySamples,
     /// Parts of different length, or no whole number of values.
     #[error("update {part} has {bytes} bytes where {expected} are expected")]
@@ -64,29 +70,6 @@ pub enum CombineError {
         /// Index of the value within the parts.
         index: usize,
     },
-}
-
-/// Combines `parts` into `out`: [`weighted_mean`] for floating-point values, [`maximum`] for integers and booleans.
-///
-/// # Shapes
-/// - `parts`: K parts of `out.len()` bytes each, a whole number of values
-/// # Errors
-/// [`CombineError`]
-/// # Example
-/// ```
-/// use kernels::aggregate::{Element, Float, Part, combine};
-/// let (a, b) = (1.0_f32.to_le_bytes(), 4.0_f32.to_le_bytes());
-/// let mut out = [0; 4];
-/// let parts = [Part { bytes: &a, samples: 20 }, Part { bytes: &b, samples: 10 }];
-/// combine(Element::Float(Float::F32), &parts, &mut out)?;
-/// assert_eq!(f32::from_le_bytes(out), 2.0);
-/// # Ok::<(), kernels::aggregate::CombineError>(())
-/// ```
-pub fn combine(element: Element, parts: &[Part<'_>], out: &mut [u8]) -> Result<(), CombineError> {
-    match element {
-        Element::Float(float) => weighted_mean(float, parts, out),
-        Element::Integer(integer) => maximum(integer, parts, out),
-    }
 }
 
 /// Parts there are, each as long as `out`, which holds whole values of `width` bytes.

@@ -4,18 +4,47 @@
 //! alignment allow. Half and brain floats are computed on as `f32`, which holds them exactly.
 
 use super::{
-    Float,
+    Element, Float,
     element::{Bf16, F16, F32, F64, Format},
 };
 
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
+pub(super) mod sealed {
+    /// How a value is multiplied by a count without rounding.
+    pub trait Split: Copy {
+        /// A count of at most so many bits, times each of [`Split::halves`], has at most 53.
+        const PIECE_BITS: u32;
+        /// How many halves can be other than 0.
+        const HALVES: usize;
+
+        /// Numbers that add up to the value.
+        fn halves(self) -> [f64; 2];
+    }
+
+    impl Split for f32 {
+        const PIECE_BITS: u32 = 53 - f32::MANTISSA_DIGITS;
+        const HALVES: usize = 1;
+
+        #[inline(always)]
+        fn halves(self) -> [f64; 2] {
+            [f64::from(self), 0.0]
+        }
+    }
+
+    impl Split for f64 {
+        const PIECE_BITS: u32 = 26;
+        const HALVES: usize = 2;
+
+        #[inline(always)]
+        fn halves(self) -> [f64; 2] {
+            // The upper 26 of 53 bits, and the lower 27.
+            let upper = f64::from_bits(self.to_bits() & (u64::MAX << 27));
+            [upper, self - upper]
+        }
+    }
 }
 
 /// `f32` or `f64`.
-pub trait Real: sealed::Sealed + Copy + PartialOrd + Into<f64> + Send + Sync + 'static {
+pub trait Real: sealed::Split + Copy + PartialOrd + Into<f64> + Send + Sync + 'static {
     /// Zero.
     const ZERO: Self;
     /// The format whose bytes are values of this type.
@@ -32,10 +61,12 @@ impl Real for f32 {
     const ZERO: Self = 0.0;
     const FORMAT: Float = Float::F32;
 
+    #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value as f32
     }
 
+    #[inline(always)]
     fn is_finite(self) -> bool {
         f32::is_finite(self)
     }
@@ -45,10 +76,12 @@ impl Real for f64 {
     const ZERO: Self = 0.0;
     const FORMAT: Float = Float::F64;
 
+    #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value
     }
 
+    #[inline(always)]
     fn is_finite(self) -> bool {
         f64::is_finite(self)
     }
@@ -76,14 +109,29 @@ pub fn read_row<'a, R: Real>(float: Float, bytes: &'a [u8], scratch: &'a mut Vec
     scratch
 }
 
-/// Appends `values` to `out` in `float`, each rounded once to the nearest, ties to even.
-pub fn write_row(float: Float, values: impl IntoIterator<Item = f64>, out: &mut Vec<u8>) {
-    let values = values.into_iter();
+/// Writes `values` as `float` into `out`, each rounded once to the nearest, ties to even.
+///
+/// # Shapes
+/// - `values`: P values; `out`: P values of `float`, little-endian, at any alignment
+/// # Panics
+/// Where lengths differ.
+pub fn write_row<R: Real>(float: Float, values: &[R], out: &mut [u8]) {
+    assert_eq!(
+        out.len(),
+        values.len() * Element::Float(float).width(),
+        "bytes for the values"
+    );
     match float {
-        Float::F16 => values.for_each(|value| out.extend(F16::write(value))),
-        Float::Bf16 => values.for_each(|value| out.extend(Bf16::write(value))),
-        Float::F32 => values.for_each(|value| out.extend(F32::write(value))),
-        Float::F64 => values.for_each(|value| out.extend(F64::write(value))),
+        Float::F16 => put(values, out, F16::write),
+        Float::Bf16 => put(values, out, Bf16::write),
+        Float::F32 => put(values, out, F32::write),
+        Float::F64 => put(values, out, F64::write),
+    }
+}
+
+fn put<R: Real, const N: usize>(values: &[R], out: &mut [u8], write: fn(f64) -> [u8; N]) {
+    for (out, value) in out.as_chunks_mut().0.iter_mut().zip(values) {
+        *out = write((*value).into());
     }
 }
 

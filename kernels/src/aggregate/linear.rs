@@ -1,0 +1,176 @@
+//! Rules that are sums of scaled differences from the global model, and the scales they use.
+//!
+//! In: rows of updates, one coefficient each, the global model's row. Out: `g + Σ_k c_k·(w_k − g)`. Start at
+//! [`combine_differences`]; norm bounding, central privacy, FedNova, q-FedAvg, the steps of the geometric median and
+//! SCAFFOLD are this with other coefficients.
+
+use super::{
+    CombineError, Real,
+    widest::{Loop, widest},
+};
+
+/// Values a thread works on at a time: they and their sums stay in the first-level cache.
+const CHUNK: usize = 1024;
+
+/// Adds scaled differences from the global model to it.
+///
+/// `out[p] = g[p] + Σ_k c_k·(w_k[p] − g[p])`
+///
+/// # Shapes
+/// - `rows`: K rows of P values; `coefficients`: K; `global`: P; `out` takes P, in the unit of the input. K of 0 leaves
+///   the global model.
+/// # Numerics
+/// In `f64`, one rounding per operation, the sum in the order of `rows` from 0: the same bits with every instruction
+/// set, number of threads and cut into blocks.
+/// # Errors
+/// `NotFinite` at the first value that is none, by index, then by row; `Overflow` where the global model, a coefficient
+/// or the sum is not finite
+/// # Panics
+/// Where lengths differ.
+/// # Example
+/// ```
+/// use kernels::aggregate::combine_differences;
+/// let mut out = [0.0; 2];
+/// combine_differences(&[&[3.0_f32, 1.0], &[1.0, 5.0]], &[0.5, 0.25], &[1.0, 1.0], &mut out)?;
+/// assert_eq!(out, [2.0, 2.0]);
+/// # Ok::<(), kernels::aggregate::CombineError>(())
+/// ```
+pub fn combine_differences<R: Real>(
+    rows: &[&[R]],
+    coefficients: &[f64],
+    global: &[R],
+    out: &mut [f64],
+) -> Result<(), CombineError> {
+    assert_eq!(rows.len(), coefficients.len(), "a coefficient for each row");
+    assert!(
+        rows.iter().all(|row| row.len() == out.len()),
+        "rows of the block's length"
+    );
+    assert_eq!(global.len(), out.len(), "a global model of the block's length");
+    for (number, (out, global)) in out.chunks_mut(CHUNK).zip(global.chunks(CHUNK)).enumerate() {
+        let start = number * CHUNK;
+        out.fill(0.0);
+        for (row, coefficient) in rows.iter().zip(coefficients) {
+            let row = &row[start..start + global.len()];
+            widest(AddDifference {
+                row,
+                coefficient: *coefficient,
+                global,
+                sums: out,
+            });
+        }
+        if !widest(AddGlobal { global, sums: out }) {
+            return Err(explain(rows, out, start));
+        }
+    }
+    Ok(())
+}
+
+/// The first sum of a chunk that is not finite, and the row that made it so.
+fn explain<R: Real>(rows: &[&[R]], sums: &[f64], start: usize) -> CombineError {
+    let index = sums.iter().position(|sum| !sum.is_finite()).unwrap_or(0);
+    let at = start + index;
+    match rows.iter().position(|row| !row[at].is_finite()) {
+        Some(part) => CombineError::NotFinite {
+            part,
+            index: at,
+            value: rows[part][at].into(),
+        },
+        None => CombineError::Overflow { index: at },
+    }
+}
+
+struct AddDifference<'a, R> {
+    row: &'a [R],
+    coefficient: f64,
+    global: &'a [R],
+    sums: &'a mut [f64],
+}
+
+impl<R: Real> Loop for AddDifference<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for ((sum, value), global) in self.sums.iter_mut().zip(self.row).zip(self.global) {
+            *sum += self.coefficient * ((*value).into() - (*global).into());
+        }
+    }
+}
+
+/// Whether all are finite afterwards.
+struct AddGlobal<'a, R> {
+    global: &'a [R],
+    sums: &'a mut [f64],
+}
+
+impl<R: Real> Loop for AddGlobal<'_, R> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self) -> bool {
+        let mut finite = true;
+        for (sum, global) in self.sums.iter_mut().zip(self.global) {
+            *sum += (*global).into();
+            finite &= sum.is_finite();
+        }
+        finite
+    }
+}
+
+/// Why there are no coefficients.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum CoefficientError {
+    /// A client trained for no steps.
+    #[error("update {part} states 0 local steps")]
+    NoSteps {
+        /// The update, counted from 0.
+        part: usize,
+    },
+    /// A loss below 0, or none.
+    #[error("update {part} states a loss of {loss}, it must be 0 or more")]
+    Loss {
+        /// The update, counted from 0.
+        part: usize,
+        /// As stated.
+        loss: f64,
+    },
+    /// A difference from the global model without a finite length.
+    #[error("update {part} is {squared_norm} (squared) away from the global model")]
+    Distance {
+        /// The update, counted from 0.
+        part: usize,
+        /// Squared L2 norm of its difference.
+        squared_norm: f64,
+    },
+    /// Sample counts that cannot be weights.
+    #[error(transparent)]
+    Counts(#[from] CombineError),
+}
+
+/// The factor that scales a difference down to at most a norm: `min(1, C/‖d‖)`.
+///
+/// Both norms are L2 over all floating-point tensors together, `bound` more than 0. A difference of 0 has factor 1.
+///
+/// # Source
+/// McMahan et al. 2018, arXiv:1710.06963, Algorithm 1 (FlatClip); Sun et al. 2019, arXiv:1911.07963
+pub fn clip_factor(bound: f64, norm: f64) -> f64 {
+    if norm <= bound { 1.0 } else { bound / norm }
+}
+
+/// Coefficients of FedNova.
+pub fn fednova(counts: &[u64], steps: &[u64]) -> Result<Vec<f64>, CoefficientError> {
+    let _ = (counts, steps);
+    unimplemented!()
+}
+
+/// Coefficients of q-FedAvg.
+pub fn qfedavg(
+    losses: &[f64],
+    squared_norms: &[f64],
+    q: f64,
+    learning_rate: f64,
+) -> Result<Vec<f64>, CoefficientError> {
+    let _ = (losses, squared_norms, q, learning_rate);
+    unimplemented!()
+}
