@@ -4,15 +4,25 @@
 //! caller fixes. Out: the combined tensor's bytes. Start at [`combine`]. Memory is one output block and one
 //! accumulator per thread, whatever the number of updates: a caller with mapped files passes pieces of any length.
 
+mod distance;
 mod element;
+mod geometric;
 mod kept;
 mod mean;
+mod network;
+mod order;
 mod rows;
+mod select;
+mod simd;
 
+pub use distance::{DISTANCE_RUN, Distances, add_squared_differences, add_squared_distances, pairs};
 pub use element::{Element, Float, Integer};
-pub use kept::maximum;
+pub use geometric::{GeometricError, Weiszfeld, geometric_median};
+pub use kept::{lower_median, maximum};
 pub use mean::weighted_mean;
+pub use order::{MiddleMean, NearMedian, OrderError};
 pub use rows::{Real, first_not_finite, read_row, write_row};
+pub use select::{SelectError, bulyan, krum, krum_scores, multi_krum};
 
 /// One update's share of a tensor.
 #[derive(Debug, Clone, Copy)]
