@@ -2,6 +2,22 @@
 
 use super::{CombineError, Element, Integer, Part, check_lengths};
 
+/// Calls `$function` with the reader of a format.
+macro_rules! of_format {
+    ($function:ident($integer:expr, $parts:expr, $out:expr)) => {
+        match $integer {
+            Integer::Bool | Integer::U8 => $function($parts, $out, u8::from_le_bytes),
+            Integer::I8 => $function($parts, $out, i8::from_le_bytes),
+            Integer::U16 => $function($parts, $out, u16::from_le_bytes),
+            Integer::I16 => $function($parts, $out, i16::from_le_bytes),
+            Integer::U32 => $function($parts, $out, u32::from_le_bytes),
+            Integer::I32 => $function($parts, $out, i32::from_le_bytes),
+            Integer::U64 => $function($parts, $out, u64::from_le_bytes),
+            Integer::I64 => $function($parts, $out, i64::from_le_bytes),
+        }
+    };
+}
+
 /// Keeps integer buffers exact: the largest value of each element over the parts.
 ///
 /// A counter such as batch normalisation's `num_batches_tracked` stays a count some client reached; equal buffers (index
@@ -14,16 +30,22 @@ use super::{CombineError, Element, Integer, Part, check_lengths};
 /// `NoParts` if K = 0; `LengthMismatch` if P differs
 pub fn maximum(integer: Integer, parts: &[Part<'_>], out: &mut [u8]) -> Result<(), CombineError> {
     check_lengths(parts, out, Element::Integer(integer).width())?;
-    match integer {
-        Integer::Bool | Integer::U8 => fold(parts, out, u8::from_le_bytes),
-        Integer::I8 => fold(parts, out, i8::from_le_bytes),
-        Integer::U16 => fold(parts, out, u16::from_le_bytes),
-        Integer::I16 => fold(parts, out, i16::from_le_bytes),
-        Integer::U32 => fold(parts, out, u32::from_le_bytes),
-        Integer::I32 => fold(parts, out, i32::from_le_bytes),
-        Integer::U64 => fold(parts, out, u64::from_le_bytes),
-        Integer::I64 => fold(parts, out, i64::from_le_bytes),
-    }
+    of_format!(fold(integer, parts, out));
+    Ok(())
+}
+
+/// Keeps integer buffers exact where an update may hold anything: the lower median of each element over the parts, which
+/// is always a value that some update holds, and an honest one's or between two of them while fewer than half are not.
+///
+/// Independent of the order of parts and of sample counts.
+///
+/// # Shapes
+/// - `parts`: K clients x P values, little-endian; `out` takes P values in the same format
+/// # Errors
+/// `NoParts` if K = 0; `LengthMismatch` if P differs
+pub fn lower_median(integer: Integer, parts: &[Part<'_>], out: &mut [u8]) -> Result<(), CombineError> {
+    check_lengths(parts, out, Element::Integer(integer).width())?;
+    of_format!(middle(integer, parts, out));
     Ok(())
 }
 
@@ -35,6 +57,17 @@ fn fold<T: Ord, const N: usize>(parts: &[Part<'_>], out: &mut [u8], read: fn([u8
                 *kept = *value;
             }
         }
+    }
+}
+
+fn middle<T: Ord, const N: usize>(parts: &[Part<'_>], out: &mut [u8], read: fn([u8; N]) -> T) {
+    let mut values: Vec<[u8; N]> = Vec::with_capacity(parts.len());
+    let (out, _) = out.as_chunks_mut::<N>();
+    for (place, out) in out.iter_mut().enumerate() {
+        values.clear();
+        values.extend(parts.iter().map(|part| part.bytes.as_chunks::<N>().0[place]));
+        let (_, middle, _) = values.select_nth_unstable_by_key((parts.len() - 1) / 2, |value| read(*value));
+        *out = *middle;
     }
 }
 

@@ -6,6 +6,7 @@
 use super::{
     Element, Float,
     element::{Bf16, F16, F32, F64, Format},
+    simd::{Body, widest},
 };
 
 pub(super) mod sealed {
@@ -136,6 +137,30 @@ fn put<R: Real, const N: usize>(values: &[R], out: &mut [u8], write: fn(f64) -> 
 }
 
 /// The index of the first value that is NaN or infinite.
+///
+/// Looks at 1024 values at a time for any, then for which: a pass over finite values runs at the speed of the cache.
 pub fn first_not_finite<R: Real>(row: &[R]) -> Option<usize> {
-    row.iter().position(|value| !value.is_finite())
+    widest(FirstNotFinite(row))
+}
+
+struct FirstNotFinite<'a, R>(&'a [R]);
+
+impl<R: Real> Body for FirstNotFinite<'_, R> {
+    type Output = Option<usize>;
+
+    #[inline(always)]
+    fn run(self) -> Option<usize> {
+        const GROUP: usize = 1024;
+        for (number, group) in self.0.chunks(GROUP).enumerate() {
+            let mut any = false;
+            for value in group {
+                any |= !value.is_finite();
+            }
+            if any {
+                let place = group.iter().position(|value| !value.is_finite());
+                return place.map(|place| number * GROUP + place);
+            }
+        }
+        None
+    }
 }

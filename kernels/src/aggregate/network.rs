@@ -1,0 +1,140 @@
+//! Sorting networks: fixed sequences of compare-exchanges that sort any values.
+//!
+//! In: how many rows there are and which sorted rows are wanted. Out: a [`Network`] without the steps whose results
+//! nobody reads. The same steps sort every coordinate, so they are run on whole lanes of coordinates at a time.
+
+use std::ops::Range;
+
+use super::Real;
+
+/// Coordinates sorted at a time: 256 bytes of `f32`, so that 100 rows stay in the first-level cache.
+pub(super) const LANES: usize = 64;
+
+/// What is read of a compare-exchange's results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keeps {
+    Both,
+    Smaller,
+    Larger,
+}
+
+/// Puts the smaller of two rows' values into the row `low`, the larger into `high`; `low` is above `high`.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    low: usize,
+    high: usize,
+    keeps: Keeps,
+}
+
+/// Steps after which the kept rows hold what they would hold if all rows were sorted.
+#[derive(Debug, Clone)]
+pub(super) struct Network {
+    rows: usize,
+    steps: Vec<Step>,
+}
+
+impl Network {
+    /// Batcher's merge exchange (Knuth, The Art of Computer Programming 3, 5.2.2, Algorithm M) for any number of rows,
+    /// without what cannot reach a row in `kept`.
+    pub(super) fn new(rows: usize, kept: Range<usize>) -> Self {
+        let mut steps = Vec::new();
+        let top = rows.next_power_of_two() / 2;
+        let mut p = top;
+        while p > 0 {
+            let (mut q, mut r, mut distance) = (top, 0, p);
+            loop {
+                for low in (0..rows.saturating_sub(distance)).filter(|low| low & p == r) {
+                    steps.push(Step {
+                        low,
+                        high: low + distance,
+                        keeps: Keeps::Both,
+                    });
+                }
+                if q == p {
+                    break;
+                }
+                (distance, q, r) = (q - p, q / 2, p);
+            }
+            p /= 2;
+        }
+        Self {
+            rows,
+            steps: prune(steps, rows, kept),
+        }
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Sorts lane by lane. Equal values (zeros of either sign) may stand in any order.
+    #[inline(always)]
+    pub(super) fn sort<R: Real>(&self, lanes: &mut [[R; LANES]]) {
+        for step in &self.steps {
+            let (before, from) = lanes.split_at_mut(step.high);
+            let (low, high) = (&mut before[step.low], &mut from[0]);
+            match step.keeps {
+                Keeps::Both => {
+                    for (a, b) in low.iter_mut().zip(high) {
+                        (*a, *b) = (smaller(*a, *b), larger(*a, *b));
+                    }
+                }
+                Keeps::Smaller => {
+                    for (a, b) in low.iter_mut().zip(high) {
+                        *a = smaller(*a, *b);
+                    }
+                }
+                Keeps::Larger => {
+                    for (a, b) in low.iter_mut().zip(high) {
+                        *b = larger(*a, *b);
+                    }
+                }
+            }
+        }
+    }
+}
+
+// Both from one comparison, so that the two are always the two values given. Each is one vector instruction.
+
+#[inline(always)]
+fn smaller<R: Real>(a: R, b: R) -> R {
+    if a < b { a } else { b }
+}
+
+#[inline(always)]
+fn larger<R: Real>(a: R, b: R) -> R {
+    if a < b { b } else { a }
+}
+
+/// Walks backwards from the kept rows and drops every result that is never read.
+fn prune(mut steps: Vec<Step>, rows: usize, kept: Range<usize>) -> Vec<Step> {
+    let mut read: Vec<bool> = (0..rows).map(|row| kept.contains(&row)).collect();
+    let mut needed: Vec<Step> = Vec::with_capacity(steps.len());
+    while let Some(step) = steps.pop() {
+        let keeps = match (read[step.low], read[step.high]) {
+            (true, true) => Keeps::Both,
+            (true, false) => Keeps::Smaller,
+            (false, true) => Keeps::Larger,
+            (false, false) => continue,
+        };
+        (read[step.low], read[step.high]) = (true, true);
+        needed.push(Step { keeps, ..step });
+    }
+    needed.reverse();
+    needed
+}
+
+/// Copies coordinates `start..start + length` of every row into lanes; lanes without a coordinate are zero.
+#[inline(always)]
+pub(super) fn gather<R: Real>(rows: &[&[R]], start: usize, length: usize, lanes: &mut [[R; LANES]]) {
+    for (row, lanes) in rows.iter().zip(lanes) {
+        let values = &row[start..start + length];
+        match values.as_array::<LANES>() {
+            Some(values) => *lanes = *values,
+            None => {
+                lanes[..length].copy_from_slice(values);
+                lanes[length..].fill(R::ZERO);
+            }
+        }
+    }
+}
