@@ -10,10 +10,12 @@
 //! | [`metrics`] | log-probabilities and truth | accuracy, F1, AUROC, loss |
 //! | [`partition`] | patients, classes, institutions | test split, clients, divergences |
 //! | [`phantom`] | a seed and a finding | a drawn radiograph |
+//! | [`privacy`] | norms, noise multipliers, rounds | a norm to clip to, Gaussian noise, an (ε, δ) promise |
 
 pub mod aggregate;
 pub mod cxr;
 pub mod metrics;
 pub mod partition;
 pub mod phantom;
+pub mod privacy;
 pub mod random;
