@@ -6,6 +6,7 @@
 //! | module | from | to |
 //! |---|---|---|
 //! | [`aggregate`] | the same tensor of several updates | one tensor |
+//! | [`codec`] | changes of a tensor | fewer bytes, and back in blocks |
 //! | [`cxr`] | decoded images | 8-bit grey images of one size |
 //! | [`metrics`] | log-probabilities and truth | accuracy, F1, AUROC, loss |
 //! | [`partition`] | patients, classes, institutions | test split, clients, divergences |
@@ -13,6 +14,7 @@
 //! | [`privacy`] | norms, noise multipliers, rounds | a norm to clip to, Gaussian noise, an (ε, δ) promise |
 
 pub mod aggregate;
+pub mod codec;
 pub mod cxr;
 pub mod metrics;
 pub mod partition;
