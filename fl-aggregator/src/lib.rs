@@ -1,26 +1,41 @@
 //! The server step of a round: reads the clients' updates, writes the new global model.
 //!
-//! In: safetensors files, ours or any PyTorch state dict. Out: a model with the global model's tensors, and metrics.
-//! Start at [`run`]. Everything is checked before any work starts ([`inputs`]); then tensors are combined piece by
-//! piece out of mapped files ([`output`]), so memory does not grow with the number of updates. The same files give the
-//! same bytes, in whatever order they are named and with any number of threads.
+//! In: safetensors files, ours or any PyTorch state dict. Out: a model with the global model's tensors, what the rule
+//! remembers, and metrics. Start at [`run`]. Everything is checked before any work starts ([`inputs`]); the rule decides
+//! what is done with each tensor ([`rules`]); then tensors are combined piece by piece out of mapped files ([`output`]),
+//! so memory does not grow with the number of updates. The same files give the same bytes, in whatever order they are
+//! named and with any number of threads.
 
+mod blocks;
 pub mod inputs;
+mod masked;
 pub mod output;
+pub mod partial;
+mod pieces;
+mod private;
+mod report;
+pub mod rules;
+pub mod state;
 pub mod tensor_file;
+pub mod update;
+mod written;
 
 use contract::{
+    aggregation::{Strategy, StrategyArg},
     args::{AggregateArgs, Job},
+    argv::{ArgValue, InputFile},
     exit::JobExit,
     ids::Round,
     job::{self, JobError},
-    metrics::{Metrics, Subject, UpdateShare},
     tensors::{Header, TensorKind},
-    training::Strategy,
     units::SampleCount,
 };
 
-use inputs::Inputs;
+use inputs::{Fewest, Inputs};
+use state::State;
+
+/// The largest file with a rule that is read, in bytes.
+const MAX_RULE: u64 = 1 << 16;
 
 /// Runs a job of this binary.
 ///
@@ -28,7 +43,8 @@ use inputs::Inputs;
 /// [`JobError`]: what is wrong with which file, and the way out
 pub fn run(job: Job) -> Result<(), JobError> {
     match job {
-        Job::Aggregate(args) => aggregate(&args),
+        Job::Aggregate(args) => with_threads(args.threads, || aggregate(&args)),
+        Job::Partial(args) => with_threads(args.threads, || partial::run(&args)),
         other => {
             let message = format!("`{}` is a job of {}", other.name(), other.binary().as_str());
             Err(JobError::new(JobExit::Usage, message))
@@ -36,40 +52,91 @@ pub fn run(job: Job) -> Result<(), JobError> {
     }
 }
 
+/// Runs `work` on `threads` threads, or on all cores.
+fn with_threads(
+    threads: Option<u32>,
+    work: impl FnOnce() -> Result<(), JobError> + Send,
+) -> Result<(), JobError> {
+    let Some(threads) = threads else { return work() };
+    if threads == 0 {
+        return Err(JobError::new(JobExit::Usage, "`--threads` is 0, it must be at least 1"));
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads as usize)
+        .build()
+        .map_err(|error| JobError::new(JobExit::Unexpected, format!("cannot start threads: {error}")))?;
+    pool.install(work)
+}
+
 fn aggregate(args: &AggregateArgs) -> Result<(), JobError> {
     let AggregateArgs {
         strategy,
+        privacy,
+        keep,
         global,
         updates,
         samples,
-        seed: _,
+        min_clients,
+        reveals,
+        seed,
+        threads: _,
+        state_in,
+        state_out,
         output,
         metrics,
     } = args;
-    // The seed is for rules that draw at random; this one does not.
-    let Strategy::Fedavg = strategy;
-    let inputs = Inputs::open(global, updates, samples)?;
+    let strategy = resolve(strategy)?;
+    let fewest = min_clients.map_or(Fewest::All, Fewest::Some);
+    let inputs = Inputs::open(global, updates, samples, fewest)?;
     let header = inputs
         .global
         .header
         .as_ref()
         .map(|header| next_header(&inputs, header))
         .transpose()?;
-    // Refused before the model is written: a job's outputs are all there or none.
-    let report = match (metrics, &header) {
-        (None, _) => None,
-        (Some(file), Some((header, round))) => Some((file, metrics_of(&inputs, header, *round))),
-        (Some(_), None) => return Err(no_round(&inputs)),
+    let state = State::open(state_in.as_ref(), &strategy, privacy.as_ref(), &inputs.global)?;
+    let masked = masked::Masked::of(&inputs, reveals)?;
+    let state_path = state_out.as_ref().map(|file| file.path());
+    let (outputs, recipe) = match &masked {
+        None => {
+            let recipe = rules::decide(&strategy, privacy.as_ref(), keep, *seed, &inputs, &state)?;
+            let written = output::write(
+                output.path(),
+                state_path,
+                &inputs,
+                &recipe,
+                &state,
+                header.as_ref(),
+            )?;
+            (written, recipe)
+        }
+        Some(masked) => {
+            let recipe = masked.recipe(&strategy, privacy.as_ref(), keep, &state)?;
+            let written = masked.write(output.path(), state_path, &recipe, header.as_ref())?;
+            (written, recipe)
+        }
     };
-    output::write(output.path(), &inputs, header.as_ref().map(|(header, _)| header))?;
-    match report {
-        Some((file, metrics)) => job::write_json(file.path(), &metrics),
-        None => Ok(()),
+    if let Some(file) = metrics {
+        let report = report::metrics(&strategy, privacy.as_ref(), &inputs, &recipe, header.as_ref())?;
+        job::write_json(file.path(), &report)?;
+    }
+    outputs.finish()
+}
+
+fn resolve(strategy: &StrategyArg) -> Result<Strategy, JobError> {
+    match strategy {
+        StrategyArg::Given(strategy) => Ok(*strategy),
+        StrategyArg::File(file) => read_rule(file),
     }
 }
 
-/// The header of the new global model, and its round.
-fn next_header(inputs: &Inputs, global: &Header) -> Result<(Header, Round), JobError> {
+fn read_rule(file: &InputFile) -> Result<Strategy, JobError> {
+    let value: serde_json::Value = job::read_json(file.path(), MAX_RULE)?;
+    Strategy::read(&value.to_string()).map_err(|reason| JobError::invalid(file.path(), reason))
+}
+
+/// The header of the new global model.
+fn next_header(inputs: &Inputs, global: &Header) -> Result<Header, JobError> {
     let file = inputs.global.path();
     let round = global
         .round
@@ -78,43 +145,12 @@ fn next_header(inputs: &Inputs, global: &Header) -> Result<(Header, Round), JobE
         .0
         .checked_add(1)
         .ok_or_else(|| JobError::invalid(file, "the last round there can be"))?;
-    let round = Round(next);
-    let header = Header {
+    Ok(Header {
         kind: TensorKind::Model,
-        synthetic: global.synthetic || inputs.updates.iter().any(inputs::Update::is_synthetic),
-        round: Some(round),
+        synthetic: inputs.is_synthetic(),
+        round: Some(Round(next)),
         client: None,
         num_samples: SampleCount(inputs.total_samples),
         ..global.clone()
-    };
-    Ok((header, round))
-}
-
-fn metrics_of(inputs: &Inputs, header: &Header, round: Round) -> Metrics {
-    let share = |update: &inputs::Update| UpdateShare {
-        client: update.client(),
-        num_samples: SampleCount(update.samples),
-    };
-    Metrics {
-        fedwing_metrics: Metrics::VERSION,
-        experiment: Some(header.experiment.clone()),
-        dataset: Some(header.dataset.clone()),
-        spec_digest: Some(header.spec_digest.clone()),
-        synthetic: header.synthetic,
-        num_samples: header.num_samples,
-        subject: Subject::Aggregate {
-            round,
-            updates: inputs.updates.iter().map(share).collect(),
-            strategy: contract::argv::ArgValue::write(&Strategy::Fedavg),
-        },
-        scores: None,
-    }
-}
-
-fn no_round(inputs: &Inputs) -> JobError {
-    JobError::invalid(
-        inputs.global.path(),
-        "metrics name the round, which only a model written by fedwing states",
-    )
-    .help("leave `--metrics` out for models from elsewhere")
+    })
 }
