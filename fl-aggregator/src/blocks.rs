@@ -1,7 +1,9 @@
 //! Reads the same piece of every update as rows of numbers, and says what is wrong with one in the reader's words.
 
 use contract::{exit::JobExit, job::JobError};
-use kernels::aggregate::{Addend, CombineError, Element, Float, Real, first_not_finite, read_row};
+use kernels::aggregate::{
+    Addend, CombineError, Element, Float, Integer, Part, Real, first_not_finite, read_row,
+};
 use safetensors::Dtype;
 
 use crate::{
@@ -117,7 +119,11 @@ pub fn global_row<'a, R: Real>(
 ) -> &'a [R] {
     let bytes = global.bytes(&global.tensors[piece.tensor]);
     let width = Element::Float(float).width();
-    read_row(float, &bytes[piece.range.start * width..piece.range.end * width], scratch)
+    read_row(
+        float,
+        &bytes[piece.range.start * width..piece.range.end * width],
+        scratch,
+    )
 }
 
 /// The format of a tensor that is known to be of floating-point numbers.
@@ -131,10 +137,15 @@ pub fn float_of(tensor: &Tensor) -> Float {
 /// Pieces of the floating-point tensors that `wanted` wants: those computed on as `f32`, and those as `f64`.
 pub fn float_pieces(inputs: &Inputs, wanted: impl Fn(usize) -> bool) -> (Vec<Piece>, Vec<Piece>) {
     let of = |wide: bool| {
-        let tensors = inputs.global.tensors.iter().enumerate().filter(|(number, tensor)| {
-            let is_float = matches!(tensor.element(), Some(Element::Float(_)));
-            is_float && wanted(*number) && (tensor.dtype == Dtype::F64) == wide
-        });
+        let tensors = inputs
+            .global
+            .tensors
+            .iter()
+            .enumerate()
+            .filter(|(number, tensor)| {
+                let is_float = matches!(tensor.element(), Some(Element::Float(_)));
+                is_float && wanted(*number) && (tensor.dtype == Dtype::F64) == wide
+            });
         let sizes = tensors.map(|(number, tensor)| (number, tensor.shape.iter().product()));
         pieces::cut(sizes, inputs.updates.len())
     };
@@ -153,7 +164,12 @@ pub fn check_finite<R: Real>(
     for (row, file) in of_rows.chain([(global, &inputs.global)]) {
         if let Some(index) = first_not_finite(row) {
             let tensor = &inputs.global.tensors[piece.tensor];
-            return Err(not_finite(file, tensor, piece.range.start + index, row[index].into()));
+            return Err(not_finite(
+                file,
+                tensor,
+                piece.range.start + index,
+                row[index].into(),
+            ));
         }
     }
     Ok(())
@@ -173,6 +189,30 @@ fn place(tensor: &Tensor, index: usize) -> String {
         [] => format!("tensor `{}`", tensor.name),
         _ => format!("tensor `{}` at {:?}", tensor.name, tensor.coordinates(index)),
     }
+}
+
+/// The values of an integer tensor that `rule` makes of the updates'.
+pub fn integers(
+    updates: &[&Update],
+    tensor: &Tensor,
+    number: usize,
+    rule: fn(Integer, &[Part<'_>], &mut [u8]) -> Result<(), CombineError>,
+) -> Result<Vec<u8>, JobError> {
+    let Some(Element::Integer(integer)) = tensor.element() else {
+        unreachable!("floating-point tensors are read by rows")
+    };
+    let mut parts = Vec::with_capacity(updates.len());
+    for update in updates {
+        parts.push(Part {
+            bytes: update.plain_bytes(number),
+            samples: update.samples,
+        });
+    }
+    let mut out = vec![0; tensor.byte_length()];
+    // Lengths were checked when the inputs were opened: a defect of ours.
+    rule(integer, &parts, &mut out)
+        .map_err(|error| JobError::new(JobExit::Unexpected, format!("tensor `{}`: {error}", tensor.name)))?;
+    Ok(out)
 }
 
 /// Says which file and which value a kernel refused.

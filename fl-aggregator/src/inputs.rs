@@ -124,8 +124,10 @@ impl Fewest {
         if present >= fewest {
             return Ok(());
         }
-        let message = format!("{present} clients are present and {absent} absent, at least {fewest} must be present");
-        Err(JobError::new(JobExit::DataUnfit, message).help("the absent updates say why their clients are absent"))
+        let message =
+            format!("{present} clients are present and {absent} absent, at least {fewest} must be present");
+        Err(JobError::new(JobExit::DataUnfit, message)
+            .help("the absent updates say why their clients are absent"))
     }
 }
 
@@ -137,7 +139,10 @@ impl Absent {
     fn add(&mut self, file: &TensorFile, reason: &str, fewest: Fewest) -> Result<(), JobError> {
         let path = file.path();
         let Some(client) = file.header.as_ref().and_then(|header| header.client) else {
-            return Err(JobError::invalid(path, "it says its client is absent, but names none"));
+            return Err(JobError::invalid(
+                path,
+                "it says its client is absent, but names none",
+            ));
         };
         if fewest == Fewest::All {
             let message = format!("`{}`: client {client} is absent: {reason}", path.display());
@@ -260,7 +265,9 @@ fn check_contents(updates: &[Update]) -> Result<(), JobError> {
         Content::Masked(bits) => Some(bits),
         _ => None,
     };
-    let Some(first) = updates.first() else { return Ok(()) };
+    let Some(first) = updates.first() else {
+        return Ok(());
+    };
     match updates.iter().find(|update| masked(update) != masked(first)) {
         None => Ok(()),
         Some(other) => {
@@ -335,7 +342,8 @@ fn total(updates: &[Update]) -> Result<u64, JobError> {
             sum.checked_add(update.samples).filter(|sum| *sum < LIMIT)
         })
         .ok_or_else(|| {
-            let message = format!("the sample counts sum to {LIMIT} or more, which cannot be weighed exactly");
+            let message =
+                format!("the sample counts sum to {LIMIT} or more, which cannot be weighed exactly");
             JobError::new(JobExit::InputInvalid, message)
         })
 }

@@ -59,7 +59,10 @@ fn with_threads(
 ) -> Result<(), JobError> {
     let Some(threads) = threads else { return work() };
     if threads == 0 {
-        return Err(JobError::new(JobExit::Usage, "`--threads` is 0, it must be at least 1"));
+        return Err(JobError::new(
+            JobExit::Usage,
+            "`--threads` is 0, it must be at least 1",
+        ));
     }
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads as usize)

@@ -8,14 +8,14 @@ use contract::{
 };
 use kernels::{
     aggregate::{
-        Element, Float, Moments, Part, Real, combine_differences, lower_median, maximum, mean, mean_f64, read_row,
-        write_row,
+        Addend, Element, Float, Moments, Real, combine_differences, lower_median, maximum, mean, mean_f64,
+        read_row, write_row,
     },
     privacy::add_noise,
 };
 
 use crate::{
-    blocks::{Rows, check_finite, explain, float_of, float_pieces},
+    blocks::{Rows, check_finite, explain, float_of, float_pieces, integers},
     inputs::Inputs,
     pieces::{self, Piece},
     rules::{Floats, Integers, Recipe, is_float},
@@ -32,6 +32,11 @@ pub struct Outputs {
 }
 
 impl Outputs {
+    /// A model and perhaps a state.
+    pub fn of(model: Written, state: Option<Written>) -> Self {
+        Self { model, state }
+    }
+
     /// Puts both in their places.
     ///
     /// # Errors
@@ -65,7 +70,11 @@ pub fn write(
     let work = Work {
         inputs,
         recipe,
-        chosen: recipe.chosen.iter().map(|number| &inputs.updates[*number]).collect(),
+        chosen: recipe
+            .chosen
+            .iter()
+            .map(|number| &inputs.updates[*number])
+            .collect(),
         state,
         layout,
         model: &model,
@@ -73,8 +82,12 @@ pub fn write(
     };
     work.copy_and_count()?;
     let (narrow, wide) = float_pieces(inputs, |number| !recipe.kept[number]);
-    pieces::each(&narrow, Scratch::<f32>::new, |scratch, piece| work.piece(scratch, piece))?;
-    pieces::each(&wide, Scratch::<f64>::new, |scratch, piece| work.piece(scratch, piece))?;
+    pieces::each(&narrow, Scratch::<f32>::new, |scratch, piece| {
+        work.piece(scratch, piece)
+    })?;
+    pieces::each(&wide, Scratch::<f64>::new, |scratch, piece| {
+        work.piece(scratch, piece)
+    })?;
     Ok(Outputs {
         model,
         state: new_state,
@@ -155,6 +168,14 @@ fn computed(float: Float) -> safetensors::Dtype {
     }
 }
 
+/// The row of an update; rules that look at each update get no sums.
+fn row<'a, R>(addend: &Addend<'a, R>) -> Option<&'a [R]> {
+    match addend {
+        Addend::Update(row) => Some(row),
+        Addend::Partial(_) => None,
+    }
+}
+
 /// A thread's memory for one piece.
 struct Scratch<R> {
     rows: Rows<R>,
@@ -196,22 +217,12 @@ impl Work<'_> {
         for (number, tensor) in self.inputs.global.tensors.iter().enumerate() {
             if self.recipe.kept[number] {
                 self.model.write(number, 0, self.inputs.global.bytes(tensor))?;
-            } else if let Some(Element::Integer(integer)) = tensor.element() {
-                let part = |update: &&Update| Part {
-                    bytes: update.plain_bytes(number),
-                    samples: update.samples,
+            } else if !is_float(self.inputs, number) {
+                let rule = match self.recipe.integers {
+                    Integers::Largest => maximum,
+                    Integers::LowerMedian => lower_median,
                 };
-                let parts: Vec<Part<'_>> = self.chosen.iter().map(part).collect();
-                let mut out = vec![0; tensor.byte_length()];
-                let combined = match self.recipe.integers {
-                    Integers::Largest => maximum(integer, &parts, &mut out),
-                    Integers::LowerMedian => lower_median(integer, &parts, &mut out),
-                };
-                let whole = Piece {
-                    tensor: number,
-                    range: 0..tensor.shape.iter().product(),
-                };
-                combined.map_err(|error| explain(self.inputs, &self.chosen, &whole, &error))?;
+                let out = integers(&self.chosen, tensor, number, rule)?;
                 self.model.write(number, 0, &out)?;
             }
         }
@@ -243,8 +254,10 @@ impl Work<'_> {
         let direct = step.is_none() && self.recipe.noise.is_none();
         match rule {
             Floats::Mean(weights) if direct => {
-                rows.with_addends(self.inputs, &self.chosen, piece, |_, addends| mean(weights, addends, new))
-                    .map_err(refused)?;
+                rows.with_addends(self.inputs, &self.chosen, piece, |_, addends| {
+                    mean(weights, addends, new)
+                })
+                .map_err(refused)?;
             }
             Floats::Middle(middle) => rows.with(self.inputs, &self.chosen, piece, |global, rows| {
                 check_finite(self.inputs, &self.chosen, piece, global, rows)?;
@@ -262,7 +275,7 @@ impl Work<'_> {
                     match rule {
                         Floats::Mean(weights) => mean_f64(weights, addends, doubles).map_err(refused)?,
                         Floats::Differences(coefficients) => {
-                            let rows: Vec<&[R]> = addends.iter().filter_map(|addend| addend.row()).collect();
+                            let rows: Vec<&[R]> = addends.iter().filter_map(row).collect();
                             combine_differences(&rows, coefficients, global, doubles).map_err(refused)?;
                         }
                         Floats::Middle(_) | Floats::Near(_) => unreachable!("done above"),
@@ -304,8 +317,16 @@ impl Work<'_> {
     fn add_noise(&self, piece: &Piece, values: &mut [f64]) {
         let Some(noise) = &self.recipe.noise else { return };
         let first = piece.range.start as u64;
-        add_noise(&noise.of_tensor(piece.tensor), first, noise.standard_deviation, values);
-        if self.inputs.global.tensors[piece.tensor].name.ends_with("running_var") {
+        add_noise(
+            &noise.of_tensor(piece.tensor),
+            first,
+            noise.standard_deviation,
+            values,
+        );
+        if self.inputs.global.tensors[piece.tensor]
+            .name
+            .ends_with("running_var")
+        {
             // A variance below zero makes NaN of every output; what is done after the noise costs no privacy.
             for value in values {
                 *value = value.max(0.0);

@@ -1,9 +1,32 @@
 //! The `partial` job: the exact sum of some updates, for a tree of aggregations.
+//!
+//! Each floating-point tensor becomes a few `f64` tensors that add up to the sum exactly, stacked along a new first
+//! axis; integers become the largest values. Whatever the tree, `aggregate` gets the same sums. Start at [`run`].
 
-use contract::{ids::ClientId, job::JobError};
+use std::{collections::BTreeMap, sync::atomic::AtomicUsize, sync::atomic::Ordering};
+
+use contract::{
+    args::PartialArgs,
+    exit::JobExit,
+    ids::{ClientId, Round},
+    job::JobError,
+    tensors::{Header, NUM_SAMPLES, TensorKind},
+    units::SampleCount,
+};
+use kernels::aggregate::{
+    Element, Float, Weights, components_needed, maximum, partial_components, write_row,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::tensor_file::TensorFile;
+use crate::{
+    blocks::{Rows, explain, float_pieces, integers},
+    inputs::{Fewest, Inputs},
+    pieces::{self, Piece},
+    rules::is_float,
+    tensor_file::TensorFile,
+    update::{Content, Decode, Update},
+    written::{NewTensor, Written},
+};
 
 /// Metadata key of a partial sum: a [`PartialSum`] as JSON.
 pub const PARTIAL: &str = "partial";
@@ -41,8 +64,183 @@ impl PartialSum {
         let Some(text) = file.metadata.get(PARTIAL) else {
             return Ok(None);
         };
-        serde_json::from_str(text).map(Some).map_err(|error| {
-            JobError::invalid(file.path(), format!("metadata `{PARTIAL}`: {error}"))
-        })
+        serde_json::from_str(text)
+            .map(Some)
+            .map_err(|error| JobError::invalid(file.path(), format!("metadata `{PARTIAL}`: {error}")))
     }
+}
+
+/// Runs the job.
+///
+/// # Errors
+/// [`JobError`]: inputs that do not belong together, a value that is not finite, or the file cannot be written
+pub fn run(args: &PartialArgs) -> Result<(), JobError> {
+    let PartialArgs {
+        global,
+        updates,
+        samples,
+        threads: _,
+        output,
+    } = args;
+    // Whether enough clients are there is for the job that sees all of them.
+    let inputs = Inputs::open(global, updates, samples, Fewest::Any)?;
+    if let Some(update) = inputs
+        .updates
+        .iter()
+        .find(|update| matches!(update.content, Content::Masked(_)))
+    {
+        return Err(JobError::invalid(
+            update.file.path(),
+            "it is masked: `aggregate` adds masked updates up",
+        ));
+    }
+    if inputs.updates.is_empty() {
+        let message = "every client of this part of the tree is absent";
+        return Err(JobError::new(JobExit::DataUnfit, message));
+    }
+    let counts: Vec<u64> = inputs.updates.iter().map(|update| update.samples).collect();
+    let weights =
+        Weights::new(&counts).map_err(|error| JobError::new(JobExit::InputInvalid, error.to_string()))?;
+    let work = Work {
+        inputs: &inputs,
+        updates: inputs.updates.iter().collect(),
+        weights,
+    };
+    let components = work.components()?;
+    let sums = Written::create(output.path(), &metadata(&inputs), &tensors(&inputs, &components))?;
+    work.integers(&sums)?;
+    let (narrow, wide) = float_pieces(&inputs, |_| true);
+    pieces::each(&narrow, Rows::<f32>::new, |rows, piece| {
+        work.write(rows, piece, &components, &sums)
+    })?;
+    pieces::each(&wide, Rows::<f64>::new, |rows, piece| {
+        work.write(rows, piece, &components, &sums)
+    })?;
+    sums.finish()
+}
+
+struct Work<'a> {
+    inputs: &'a Inputs,
+    updates: Vec<&'a Update>,
+    weights: Weights,
+}
+
+impl Work<'_> {
+    /// For each tensor, the components that its sums need.
+    fn components(&self) -> Result<Vec<usize>, JobError> {
+        let most: Vec<AtomicUsize> = self
+            .inputs
+            .global
+            .tensors
+            .iter()
+            .map(|_| AtomicUsize::new(1))
+            .collect();
+        let (narrow, wide) = float_pieces(self.inputs, |_| true);
+        pieces::each(&narrow, Rows::<f32>::new, |rows, piece| {
+            self.count(rows, piece, &most)
+        })?;
+        pieces::each(&wide, Rows::<f64>::new, |rows, piece| {
+            self.count(rows, piece, &most)
+        })?;
+        Ok(most.into_iter().map(AtomicUsize::into_inner).collect())
+    }
+
+    fn count<R: Decode>(
+        &self,
+        rows: &mut Rows<R>,
+        piece: &Piece,
+        most: &[AtomicUsize],
+    ) -> Result<(), JobError> {
+        let needed = rows
+            .with_addends(self.inputs, &self.updates, piece, |_, addends| {
+                components_needed(&self.weights, addends)
+            })
+            .map_err(|error| explain(self.inputs, &self.updates, piece, &error))?;
+        most[piece.tensor].fetch_max(needed, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn write<R: Decode>(
+        &self,
+        rows: &mut Rows<R>,
+        piece: &Piece,
+        components: &[usize],
+        sums: &Written,
+    ) -> Result<(), JobError> {
+        let length = piece.range.len();
+        let mut values = vec![0.0_f64; components[piece.tensor] * length];
+        let mut out: Vec<&mut [f64]> = values.chunks_mut(length).collect();
+        rows.with_addends(self.inputs, &self.updates, piece, |_, addends| {
+            partial_components(&self.weights, addends, &mut out)
+        })
+        .map_err(|error| explain(self.inputs, &self.updates, piece, &error))?;
+        let of_tensor: usize = self.inputs.global.tensors[piece.tensor].shape.iter().product();
+        let mut bytes = vec![0; length * 8];
+        for (component, values) in values.chunks(length).enumerate() {
+            write_row(Float::F64, values, &mut bytes);
+            sums.write(
+                piece.tensor,
+                (component * of_tensor + piece.range.start) * 8,
+                &bytes,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn integers(&self, sums: &Written) -> Result<(), JobError> {
+        for (number, tensor) in self.inputs.global.tensors.iter().enumerate() {
+            if !is_float(self.inputs, number) {
+                sums.write(number, 0, &integers(&self.updates, tensor, number, maximum)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn tensors(inputs: &Inputs, components: &[usize]) -> Vec<NewTensor> {
+    let new = |(tensor, components): (&crate::tensor_file::Tensor, &usize)| match tensor.element() {
+        Some(Element::Float(_)) => NewTensor {
+            name: tensor.name.clone(),
+            dtype: "F64".to_owned(),
+            shape: [&[*components], &tensor.shape[..]].concat(),
+            bytes: components * tensor.shape.iter().product::<usize>() * 8,
+        },
+        _ => NewTensor {
+            name: tensor.name.clone(),
+            dtype: tensor.dtype.to_string(),
+            shape: tensor.shape.clone(),
+            bytes: tensor.byte_length(),
+        },
+    };
+    inputs.global.tensors.iter().zip(components).map(new).collect()
+}
+
+fn metadata(inputs: &Inputs) -> BTreeMap<String, String> {
+    let sum = PartialSum {
+        members: inputs.members.clone(),
+        absent: inputs.absent.clone(),
+        received_bytes: inputs.received_bytes,
+        plain_bytes: inputs
+            .updates
+            .iter()
+            .map(|update| update.plain_length(&inputs.global))
+            .sum(),
+    };
+    let text = serde_json::to_string(&sum).expect("numbers and names are JSON");
+    let mut metadata = BTreeMap::from([
+        (PARTIAL.to_owned(), text),
+        (NUM_SAMPLES.to_owned(), inputs.total_samples.to_string()),
+    ]);
+    if let Some(header) = &inputs.global.header {
+        let header = Header {
+            kind: TensorKind::Partial,
+            synthetic: inputs.is_synthetic(),
+            round: header.round.map(|round| Round(round.0.saturating_add(1))),
+            client: None,
+            num_samples: SampleCount(inputs.total_samples),
+            ..header.clone()
+        };
+        metadata.extend(header.to_metadata());
+    }
+    metadata
 }

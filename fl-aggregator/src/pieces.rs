@@ -100,7 +100,10 @@ mod tests {
     #[test]
     fn pieces_cover_every_value_once_and_shrink_with_many_updates() {
         let pieces = cut([(0, 1), (1, 0), (2, 3 * MOST + 5)], 10);
-        let lengths: Vec<_> = pieces.iter().map(|piece| (piece.tensor, piece.range.len())).collect();
+        let lengths: Vec<_> = pieces
+            .iter()
+            .map(|piece| (piece.tensor, piece.range.len()))
+            .collect();
         assert_eq!(lengths, [(0, 1), (2, MOST), (2, MOST), (2, MOST), (2, 5)]);
         assert_eq!(cut([(0, 5000)], 1 << 20).len(), 5);
     }

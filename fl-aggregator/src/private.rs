@@ -55,8 +55,10 @@ pub fn clip(
     let multiplier = privacy.noise_multiplier();
     let drawn = |purpose: &str| match seed {
         Some(seed) => Ok(Noise::new(seed.0, purpose, round, 0)),
-        None => Err(JobError::new(JobExit::Usage, "`--seed` is missing: noise is drawn from it")
-            .help("whoever knows the seed can take the noise away: keep it secret")),
+        None => Err(
+            JobError::new(JobExit::Usage, "`--seed` is missing: noise is drawn from it")
+                .help("whoever knows the seed can take the noise away: keep it secret"),
+        ),
     };
     let (norm, for_differences) = match *privacy {
         CentralPrivacy::Fixed { norm, .. } => (norm, multiplier),
@@ -69,7 +71,11 @@ pub fn clip(
         } => {
             let norm = memory.norm.unwrap_or(initial_norm);
             let below = norms.iter().filter(|of_update| **of_update <= norm).count() as u64;
-            let draw = if count_noise > 0.0 { drawn(COUNT)?.normal(0) } else { 0.0 };
+            let draw = if count_noise > 0.0 {
+                drawn(COUNT)?.normal(0)
+            } else {
+                0.0
+            };
             let follow = AdaptiveNorm::new(quantile, learning_rate, count_noise).map_err(unfit)?;
             memory.norm = Some(follow.next(norm, below, updates, draw).map_err(unfit)?);
             (norm, split_noise(multiplier, count_noise).map_err(unfit)?)
@@ -110,7 +116,11 @@ pub fn clip(
 /// [`JobError`]: numbers the accountant refuses
 pub fn spent(privacy: &CentralPrivacy, norm: f64, memory: &Memory) -> Result<PrivacySpent, JobError> {
     let most = memory.participations.values().copied().max().unwrap_or(0);
-    let rounds = if memory.nameless { memory.private_rounds } else { most };
+    let rounds = if memory.nameless {
+        memory.private_rounds
+    } else {
+        most
+    };
     let noise_multiplier = privacy.noise_multiplier();
     let delta = privacy.delta();
     let epsilon = if noise_multiplier > 0.0 {

@@ -10,8 +10,8 @@ use contract::{
     tensors::{LOCAL_STEPS, TRAIN_LOSS, is_running_statistic},
 };
 use kernels::aggregate::{
-    self, Distances, Element, MiddleMean, NearMedian, ServerStep, Weights, Weiszfeld, add_squared_differences,
-    add_squared_distances, clip_factor, pairs,
+    self, Distances, Element, MiddleMean, NearMedian, ServerStep, Weights, Weiszfeld,
+    add_squared_differences, add_squared_distances, clip_factor, pairs,
 };
 
 use crate::{
@@ -88,7 +88,9 @@ pub fn decide(
     }
     let mut recipe = match privacy {
         Some(privacy) => private_mean(strategy, privacy, seed, inputs, state, kept)?,
-        None => Plain { inputs, kept }.decide(strategy)?.with_memory(&state.memory),
+        None => Plain { inputs, kept }
+            .decide(strategy)?
+            .with_memory(&state.memory),
     };
     recipe.step = step(strategy);
     recipe.memory.steps += 1;
@@ -170,7 +172,10 @@ fn kept(strategy: &Strategy, keep: &[NamePattern], inputs: &Inputs) -> Result<Ve
     let tensors = &inputs.global.tensors;
     for pattern in keep {
         if !tensors.iter().any(|tensor| pattern.matches(&tensor.name)) {
-            let message = format!("`--keep {}` matches no tensor of the global model", pattern.as_str());
+            let message = format!(
+                "`--keep {}` matches no tensor of the global model",
+                pattern.as_str()
+            );
             return Err(JobError::new(JobExit::Usage, message).about(inputs.global.path()));
         }
     }
@@ -215,7 +220,10 @@ impl Plain<'_> {
             | Strategy::Fedyogi { .. }
             | Strategy::Fedadagrad { .. } => self.mean_of(everyone()),
             Strategy::Fednova => {
-                let steps = stated(self.inputs, LOCAL_STEPS)?;
+                let steps: Vec<u64> = stated(self.inputs, LOCAL_STEPS)?
+                    .iter()
+                    .map(|s| *s as u64)
+                    .collect();
                 let coefficients = aggregate::fednova(&counts, &steps).map_err(unfit)?;
                 self.differences(coefficients, Statistics::Mean)
             }
@@ -225,7 +233,8 @@ impl Plain<'_> {
             } => {
                 let updates = self.inputs.updates.len();
                 if clients < updates as u64 {
-                    let message = format!("`clients` is {clients}, fewer than the {updates} updates of this round");
+                    let message =
+                        format!("`clients` is {clients}, fewer than the {updates} updates of this round");
                     return Err(JobError::new(JobExit::Usage, message));
                 }
                 if let Some(update) = self.inputs.updates.iter().find(|update| !update.has_controls()) {
@@ -263,7 +272,8 @@ impl Plain<'_> {
             }
             Strategy::MultiKrum { byzantine, keep } => {
                 let distances = self.distances_for("multi_krum", byzantine)?;
-                let chosen = aggregate::multi_krum(&distances, byzantine as usize, keep as usize).map_err(unfit)?;
+                let chosen =
+                    aggregate::multi_krum(&distances, byzantine as usize, keep as usize).map_err(unfit)?;
                 self.mean_of(chosen)
             }
             Strategy::Bulyan { byzantine } => {
@@ -293,14 +303,22 @@ impl Plain<'_> {
             Strategy::NormBound { norm } => {
                 let norms = squared_norms(self.inputs, &self.kept)?;
                 let total = self.inputs.total_samples as f64;
-                let share = |(count, squared): (&u64, &f64)| *count as f64 / total * clip_factor(norm, squared.sqrt());
+                let share = |(count, squared): (&u64, &f64)| {
+                    *count as f64 / total * clip_factor(norm, squared.sqrt())
+                };
                 let coefficients = counts.iter().zip(&norms).map(share).collect();
                 self.differences(coefficients, Statistics::Same)
             }
         }
     }
 
-    fn recipe(self, chosen: Vec<usize>, parameters: Floats, statistics: Floats, integers: Integers) -> Recipe {
+    fn recipe(
+        self,
+        chosen: Vec<usize>,
+        parameters: Floats,
+        statistics: Floats,
+        integers: Integers,
+    ) -> Recipe {
         Recipe {
             chosen,
             parameters,
@@ -339,17 +357,30 @@ impl Plain<'_> {
             Statistics::Same => Floats::Differences(coefficients.clone()),
         };
         let chosen = (0..coefficients.len()).collect();
-        Ok(self.recipe(chosen, Floats::Differences(coefficients), statistics, Integers::Largest))
+        Ok(self.recipe(
+            chosen,
+            Floats::Differences(coefficients),
+            statistics,
+            Integers::Largest,
+        ))
     }
 
-    fn ordered(self, mut chosen: Vec<usize>, parameters: Floats, statistics: Floats) -> Result<Recipe, JobError> {
+    fn ordered(
+        self,
+        mut chosen: Vec<usize>,
+        parameters: Floats,
+        statistics: Floats,
+    ) -> Result<Recipe, JobError> {
         chosen.sort_unstable();
         Ok(self.recipe(chosen, parameters, statistics, Integers::LowerMedian))
     }
 
     /// Distances, with a warning where the rule promises nothing.
     fn distances_for(&self, rule: &str, byzantine: u64) -> Result<Distances, JobError> {
-        let (updates, needed) = (self.inputs.updates.len() as u64, byzantine.saturating_mul(2).saturating_add(3));
+        let (updates, needed) = (
+            self.inputs.updates.len() as u64,
+            byzantine.saturating_mul(2).saturating_add(3),
+        );
         if updates < needed {
             eprintln!(
                 "warning: `{rule}` resists {byzantine} clients that lie only among {needed} or more, here are {updates}"
@@ -385,7 +416,10 @@ fn private_mean(
     kept: Vec<bool>,
 ) -> Result<Recipe, JobError> {
     if !matches!(strategy_needs(strategy), Needs::Sum) {
-        let message = format!("`--privacy` bounds the part of each update in a mean; `{}` is none", strategy.word());
+        let message = format!(
+            "`--privacy` bounds the part of each update in a mean; `{}` is none",
+            strategy.word()
+        );
         return Err(JobError::new(JobExit::Usage, message));
     }
     let norms: Vec<f64> = squared_norms(inputs, &kept)?.into_iter().map(f64::sqrt).collect();
@@ -416,7 +450,10 @@ fn stated(inputs: &Inputs, key: &str) -> Result<Vec<f64>, JobError> {
     let of = |update: &Update| {
         let path = update.file.path();
         let Some(text) = update.file.metadata.get(key) else {
-            return Err(JobError::invalid(path, format!("its metadata has no `{key}`, which the rule needs")));
+            return Err(JobError::invalid(
+                path,
+                format!("its metadata has no `{key}`, which the rule needs"),
+            ));
         };
         let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
         number.ok_or_else(|| JobError::invalid(path, format!("metadata `{key}` is `{text}`, not a number")))

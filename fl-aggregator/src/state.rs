@@ -86,7 +86,9 @@ impl State {
         let Some(given) = given else {
             let later = |header: &Header| header.round.is_some_and(|round| round > Round(0));
             if (remembers(strategy) || privacy.is_some()) && global.header.as_ref().is_some_and(later) {
-                let message = format!("`--state-in` is missing: `{rule}` or its privacy continues from the round before");
+                let message = format!(
+                    "`--state-in` is missing: `{rule}` or its privacy continues from the round before"
+                );
                 return Err(JobError::new(JobExit::Usage, message)
                     .help("give the file that `--state-out` wrote beside this global model"));
             }
@@ -98,7 +100,10 @@ impl State {
         let file = TensorFile::open(given.path())?;
         let path = file.path();
         let Some(text) = file.metadata.get(MEMORY) else {
-            return Err(JobError::invalid(path, "it is no state file: `--state-out` writes them"));
+            return Err(JobError::invalid(
+                path,
+                "it is no state file: `--state-out` writes them",
+            ));
         };
         let memory: Memory = serde_json::from_str(text)
             .map_err(|error| JobError::invalid(path, format!("metadata `{MEMORY}`: {error}")))?;
@@ -125,15 +130,27 @@ impl State {
     ///
     /// # Errors
     /// [`JobError`]: the file lacks it, or it has another shape
-    pub fn tensor(&self, prefix: &str, name: &str, dtype: safetensors::Dtype, shape: &[usize]) -> Result<Option<&[u8]>, JobError> {
+    pub fn tensor(
+        &self,
+        prefix: &str,
+        name: &str,
+        dtype: safetensors::Dtype,
+        shape: &[usize],
+    ) -> Result<Option<&[u8]>, JobError> {
         let Some(file) = &self.file else { return Ok(None) };
         let full = format!("{prefix}{name}");
         let Some(number) = file.find(&full) else {
-            return Err(JobError::invalid(file.path(), format!("tensor `{full}` is missing")));
+            return Err(JobError::invalid(
+                file.path(),
+                format!("tensor `{full}` is missing"),
+            ));
         };
         let tensor = &file.tensors[number];
         if (tensor.dtype, &tensor.shape[..]) != (dtype, shape) {
-            let reason = format!("tensor `{full}` is {} {:?}, not {dtype} {shape:?}", tensor.dtype, tensor.shape);
+            let reason = format!(
+                "tensor `{full}` is {} {:?}, not {dtype} {shape:?}",
+                tensor.dtype, tensor.shape
+            );
             return Err(JobError::invalid(file.path(), reason));
         }
         Ok(Some(file.bytes(tensor)))

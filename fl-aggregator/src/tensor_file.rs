@@ -120,7 +120,11 @@ impl TensorFile {
     /// The value of an `F32` scalar.
     pub fn scalar(&self, number: usize) -> f32 {
         let bytes = self.bytes(&self.tensors[number]);
-        f32::from_le_bytes(bytes.try_into().expect("its type and shape were checked when it was found"))
+        f32::from_le_bytes(
+            bytes
+                .try_into()
+                .expect("its type and shape were checked when it was found"),
+        )
     }
 
     /// Everything in the file.

@@ -194,7 +194,11 @@ impl Update {
     pub fn plain_length(&self, global: &TensorFile) -> u64 {
         match &self.content {
             Content::Partial(sum) => sum.plain_bytes,
-            _ => global.tensors.iter().map(|tensor| tensor.byte_length() as u64).sum(),
+            _ => global
+                .tensors
+                .iter()
+                .map(|tensor| tensor.byte_length() as u64)
+                .sum(),
         }
     }
 }
@@ -225,7 +229,10 @@ fn content(file: &TensorFile) -> Result<Content, JobError> {
     match file.metadata.get(MASKED) {
         None => Ok(Content::Values),
         Some(text) => text.parse().map(Content::Masked).map_err(|_| {
-            JobError::invalid(file.path(), format!("metadata `{MASKED}` is `{text}`, not a number of bits"))
+            JobError::invalid(
+                file.path(),
+                format!("metadata `{MASKED}` is `{text}`, not a number of bits"),
+            )
         }),
     }
 }
@@ -235,7 +242,10 @@ fn encoding(file: &TensorFile) -> Result<Option<Encoding>, JobError> {
         return Ok(None);
     };
     Encoding::read(word).map(Some).map_err(|reason| {
-        JobError::invalid(file.path(), format!("metadata `{ENCODING}` is `{word}`: {reason}"))
+        JobError::invalid(
+            file.path(),
+            format!("metadata `{ENCODING}` is `{word}`: {reason}"),
+        )
     })
 }
 
@@ -253,7 +263,10 @@ fn place(
 ) -> Result<Place, JobError> {
     let mut named = |name: &str| -> Result<(usize, &Tensor), JobError> {
         let number = file.find(name).ok_or_else(|| {
-            JobError::invalid(file.path(), format!("tensor `{name}` of the global model is missing"))
+            JobError::invalid(
+                file.path(),
+                format!("tensor `{name}` of the global model is missing"),
+            )
         })?;
         known.insert(number);
         Ok((number, &file.tensors[number]))

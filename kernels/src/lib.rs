@@ -12,6 +12,7 @@
 //! | [`partition`] | patients, classes, institutions | test split, clients, divergences |
 //! | [`phantom`] | a seed and a finding | a drawn radiograph |
 //! | [`privacy`] | norms, noise multipliers, rounds | a norm to clip to, Gaussian noise, an (ε, δ) promise |
+//! | [`secure`] | updates, keys of clients | masked updates of which only the sum can be read |
 
 pub mod aggregate;
 pub mod codec;
@@ -21,3 +22,4 @@ pub mod partition;
 pub mod phantom;
 pub mod privacy;
 pub mod random;
+pub mod secure;
