@@ -251,3 +251,137 @@ impl<R: Real> Body for FromOrigin<'_, R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The definition, pair by pair.
+    fn by_definition<R: Real>(rows: &[Vec<R>]) -> Vec<f64> {
+        let mut sums = Vec::new();
+        for (i, a) in rows.iter().enumerate() {
+            for b in &rows[i + 1..] {
+                let square = |(a, b): (&R, &R)| {
+                    let difference: f64 = (*a).into() - (*b).into();
+                    difference * difference
+                };
+                sums.push(a.iter().zip(b).map(square).sum());
+            }
+        }
+        sums
+    }
+
+    fn distances<R: Real>(rows: &[Vec<R>]) -> Distances {
+        let mut distances = Distances::zero(rows.len());
+        add_squared_distances(&slices(rows), &mut Vec::new(), distances.sums_mut());
+        distances
+    }
+
+    fn slices<R>(rows: &[Vec<R>]) -> Vec<&[R]> {
+        rows.iter().map(Vec::as_slice).collect()
+    }
+
+    fn close(a: &[f64], b: &[f64]) -> bool {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-13 * a.max(*b))
+    }
+
+    fn bits(values: &[f64]) -> Vec<u64> {
+        values.iter().map(|value| value.to_bits()).collect()
+    }
+
+    fn value() -> impl Strategy<Value = f32> {
+        prop_oneof![
+            -1.0_f32..1.0,
+            Just(-0.0),
+            (1_u32..1000).prop_map(f32::from_bits),
+            any::<f32>().prop_filter("finite", |value| value.is_finite()),
+        ]
+    }
+
+    fn rows() -> impl Strategy<Value = Vec<Vec<f32>>> {
+        (1_usize..41, 0_usize..300)
+            .prop_flat_map(|(k, p)| prop::collection::vec(prop::collection::vec(value(), p), k))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn distances_are_those_of_the_definition(rows in rows()) {
+            let found = distances(&rows);
+            prop_assert!(close(found.sums(), &by_definition(&rows)));
+            let wide: Vec<Vec<f64>> =
+                rows.iter().map(|row| row.iter().map(|value| f64::from(*value)).collect()).collect();
+            prop_assert_eq!(distances(&wide), found);
+        }
+
+        #[test]
+        fn the_order_of_rows_changes_no_bits((rows, order) in rows().prop_flat_map(|rows| {
+            let order: Vec<usize> = (0..rows.len()).collect();
+            (Just(rows), Just(order).prop_shuffle())
+        })) {
+            let (before, shuffled) = (distances(&rows), order.iter().map(|k| rows[*k].clone()).collect::<Vec<_>>());
+            let after = distances(&shuffled);
+            for i in 0..rows.len() {
+                for j in 0..rows.len() {
+                    prop_assert_eq!(after.squared(i, j).to_bits(), before.squared(order[i], order[j]).to_bits());
+                }
+            }
+        }
+
+        #[test]
+        fn every_processor_gives_the_same_bits(rows in rows()) {
+            let slices = slices(&rows);
+            let mut runs = vec![[[0.0; LANES]; GROUPS]; rows.len()];
+            let mut sums = vec![0.0; pairs(rows.len())];
+            AllPairs { rows: &slices, length: rows[0].len(), runs: &mut runs, sums: &mut sums }.run();
+            prop_assert_eq!(bits(&sums), bits(distances(&rows).sums()));
+            let (mut portable, mut widest) = (vec![0.0; rows.len()], vec![0.0; rows.len()]);
+            FromOrigin { rows: &slices, origin: slices[0], sums: &mut portable }.run();
+            add_squared_differences(&slices, slices[0], &mut widest);
+            prop_assert_eq!(bits(&portable), bits(&widest));
+        }
+
+        #[test]
+        fn differences_from_a_row_are_distances_to_it(rows in rows()) {
+            let (found, mut sums) = (distances(&rows), vec![0.0; rows.len()]);
+            add_squared_differences(&slices(&rows), &rows[0], &mut sums);
+            for (k, sum) in sums.iter().enumerate() {
+                prop_assert_eq!(sum.to_bits(), found.squared(k, 0).to_bits());
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_of_whole_runs_change_no_bits() {
+        let length = 5 * DISTANCE_RUN + 13;
+        let row = |k: usize| {
+            (0..length)
+                .map(|p| ((p * 31 + k * 17) % 1009) as f32 / 7.0)
+                .collect()
+        };
+        let rows: Vec<Vec<f32>> = (0..5).map(row).collect();
+        let mut pieces = Distances::zero(5);
+        for start in (0..length).step_by(2 * DISTANCE_RUN) {
+            let end = (start + 2 * DISTANCE_RUN).min(length);
+            let piece: Vec<&[f32]> = rows.iter().map(|row| &row[start..end]).collect();
+            // A scratch that holds something else.
+            add_squared_distances(&piece, &mut vec![f64::NAN; 3], pieces.sums_mut());
+        }
+        assert_eq!(bits(pieces.sums()), bits(distances(&rows).sums()));
+    }
+
+    #[test]
+    fn close_updates_far_from_zero_lose_nothing() {
+        let rows = [vec![1e6_f32; 100], vec![1e6_f32 + 0.0625; 100]];
+        assert_eq!(distances(&rows).squared(1, 0), 100.0 * 0.0625 * 0.0625);
+    }
+
+    #[test]
+    fn no_rows_and_one_row_have_no_distances() {
+        assert_eq!(distances::<f32>(&[]).sums(), [0.0; 0]);
+        let one = distances(&[vec![1.0_f32]]);
+        assert_eq!((one.sums().len(), one.squared(0, 0)), (0, 0.0));
+    }
+}

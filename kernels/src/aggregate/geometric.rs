@@ -184,3 +184,153 @@ fn smoothed_objective(weights: &[f64], from_point: &[f64], smoothing: f64) -> f6
         .map(|(weight, distance)| weight * smoothed(*distance))
         .sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::add_squared_distances;
+    use proptest::prelude::*;
+
+    const FINE: Weiszfeld = Weiszfeld {
+        iterations: 10_000,
+        smoothing: 1e-6,
+    };
+
+    fn distances(points: &[[f32; 2]]) -> Distances {
+        let rows: Vec<&[f32]> = points.iter().map(|point| point.as_slice()).collect();
+        let mut distances = Distances::zero(rows.len());
+        add_squared_distances(&rows, &mut Vec::new(), distances.sums_mut());
+        distances
+    }
+
+    fn point(points: &[[f32; 2]], shares: &[f64]) -> [f64; 2] {
+        [0, 1].map(|axis| {
+            points
+                .iter()
+                .zip(shares)
+                .map(|(p, share)| share * f64::from(p[axis]))
+                .sum()
+        })
+    }
+
+    /// From coordinates, not from distances.
+    fn objective(points: &[[f32; 2]], samples: &[u64], z: [f64; 2]) -> f64 {
+        let from = |p: &[f32; 2]| (f64::from(p[0]) - z[0]).hypot(f64::from(p[1]) - z[1]);
+        points
+            .iter()
+            .zip(samples)
+            .map(|(p, count)| *count as f64 * from(p))
+            .sum()
+    }
+
+    fn updates() -> impl Strategy<Value = Vec<([f32; 2], u64)>> {
+        prop::collection::vec((prop::array::uniform2(-100.0_f32..100.0), 1_u64..1000), 1..20)
+    }
+
+    proptest! {
+        #[test]
+        fn its_objective_is_no_worse_than_the_means_and_than_that_of_points_around(updates in updates()) {
+            let (points, samples): (Vec<_>, Vec<_>) = updates.into_iter().unzip();
+            let shares = geometric_median(&distances(&points), &samples, FINE).unwrap();
+            prop_assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+            let weights: Vec<f64> = samples.iter().map(|count| *count as f64).collect();
+            let reached = objective(&points, &samples, point(&points, &shares));
+            let bound = reached * (1.0 - 1e-6) - 1e-3;
+            prop_assert!(bound <= objective(&points, &samples, point(&points, &shares_of(&weights))));
+            let [x, y] = point(&points, &shares);
+            for (dx, dy) in [(1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0)] {
+                prop_assert!(bound <= objective(&points, &samples, [x + dx, y + dy]));
+            }
+        }
+
+        #[test]
+        fn permuting_updates_permutes_shares(updates in updates(), turn in 0_usize..20) {
+            let few = Weiszfeld { iterations: 5, smoothing: 0.1 };
+            let shares = |updates: &[([f32; 2], u64)]| {
+                let (points, samples): (Vec<_>, Vec<_>) = updates.iter().copied().unzip();
+                geometric_median(&distances(&points), &samples, few).unwrap()
+            };
+            let mut expected = shares(&updates);
+            let (turn, mut turned) = (turn % updates.len(), updates);
+            turned.rotate_left(turn);
+            expected.rotate_left(turn);
+            for (share, expected) in shares(&turned).iter().zip(&expected) {
+                prop_assert!((share - expected).abs() < 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn on_a_line_it_is_the_weighted_median() {
+        let points = [0.0, 1.0, 2.0, 50.0, 70.0].map(|x| [x, 0.0]);
+        let at = |samples: &[u64]| {
+            let shares = geometric_median(&distances(&points), samples, FINE).unwrap();
+            point(&points, &shares)[0]
+        };
+        assert!((at(&[1, 1, 1, 1, 1]) - 2.0).abs() < 1e-3);
+        assert!((at(&[1, 1, 1, 9, 1]) - 50.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn it_is_fermats_point_of_a_triangle() {
+        // All sides are seen at 120 degrees from (0, 1/√3) when the triangle is symmetric about x = 0 and high enough.
+        let points = [[-1.0_f32, 0.0], [1.0, 0.0], [0.0, 4.0]];
+        let shares = geometric_median(&distances(&points), &[7, 7, 7], FINE).unwrap();
+        let [x, y] = point(&points, &shares);
+        assert!(
+            x.abs() < 1e-4 && (y - 1.0 / 3.0_f64.sqrt()).abs() < 1e-4,
+            "{x} {y}"
+        );
+    }
+
+    #[test]
+    fn without_steps_it_is_the_weighted_mean() {
+        let points = [[0.0, 0.0], [4.0, 0.0]];
+        let settings = Weiszfeld {
+            iterations: 0,
+            smoothing: 1e-6,
+        };
+        let shares = geometric_median(&distances(&points), &[1, 3], settings).unwrap();
+        assert_eq!(shares, [0.25, 0.75]);
+    }
+
+    #[test]
+    fn equal_updates_share_by_samples() {
+        let shares = geometric_median(&distances(&[[3.0, 1.0]; 4]), &[1, 1, 2, 4], FINE).unwrap();
+        assert_eq!(shares, [0.125, 0.125, 0.25, 0.5]);
+    }
+
+    #[test]
+    fn what_has_no_median_is_refused() {
+        let two = distances(&[[0.0, 0.0], [1.0, 0.0]]);
+        let of = |samples: &[u64], smoothing| {
+            geometric_median(
+                &two,
+                samples,
+                Weiszfeld {
+                    iterations: 1,
+                    smoothing,
+                },
+            )
+            .unwrap_err()
+        };
+        let mismatch = GeometricError::CountMismatch {
+            samples: 1,
+            updates: 2,
+        };
+        assert_eq!(of(&[1], 1.0), mismatch);
+        assert_eq!(of(&[1, 0], 1.0), GeometricError::NoSamples { update: 1 });
+        for smoothing in [0.0, -1.0, f64::INFINITY] {
+            assert_eq!(of(&[1, 1], smoothing), GeometricError::Smoothing { smoothing });
+        }
+        assert!(matches!(of(&[1, 1], f64::NAN), GeometricError::Smoothing { .. }));
+        assert_eq!(
+            geometric_median(&Distances::zero(0), &[], FINE),
+            Err(GeometricError::NoUpdates)
+        );
+        let mut infinite = Distances::zero(2);
+        infinite.sums_mut()[0] = f64::INFINITY;
+        let error = GeometricError::NotFinite { first: 0, second: 1 };
+        assert_eq!(geometric_median(&infinite, &[1, 1], FINE), Err(error));
+    }
+}

@@ -127,6 +127,27 @@ mod tests {
         assert_eq!(maximum(Integer::I64, &[], &mut []), Err(CombineError::NoParts));
     }
 
+    #[test]
+    fn the_lower_middle_value_outvotes_what_one_update_claims() {
+        let median = |integer, values: &[&[u8]]| {
+            let parts: Vec<_> = values.iter().map(|bytes| Part { bytes, samples: 1 }).collect();
+            let mut out = vec![0xff; values[0].len()];
+            lower_median(integer, &parts, &mut out).unwrap();
+            out
+        };
+        let raw = |value: i64| value.to_le_bytes();
+        let (low, high, claim) = (raw(-5), raw((1 << 53) + 1), raw(i64::MAX));
+        assert_eq!(median(Integer::I64, &[&claim, &low, &high]), high);
+        assert_eq!(median(Integer::I64, &[&claim, &low, &high, &low]), low);
+        assert_eq!(median(Integer::I8, &[&[0x01], &[0xff], &[0x02]]), [0x01]);
+        assert_eq!(median(Integer::U8, &[&[0x01], &[0xff], &[0x02]]), [0x02]);
+        assert_eq!(median(Integer::Bool, &[&[0, 1], &[1, 1]]), [0, 1]);
+        assert_eq!(
+            lower_median(Integer::U8, &[], &mut []),
+            Err(CombineError::NoParts)
+        );
+    }
+
     proptest! {
         #[test]
         fn the_order_of_parts_does_not_matter(a: [i32; 4], b: [i32; 4], c: [i32; 4]) {

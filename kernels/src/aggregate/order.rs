@@ -262,3 +262,199 @@ fn prepare<'a, R: Real>(
     scratch.resize(rows.len() * LANES, R::ZERO);
     scratch.as_chunks_mut().0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The definition, coordinate by coordinate.
+    fn by_sorting<R: Real>(rows: &[Vec<R>], kept: Range<usize>) -> Vec<f64> {
+        let at = |p: usize| {
+            let mut values: Vec<f64> = rows.iter().map(|row| row[p].into()).collect();
+            values.sort_by(f64::total_cmp);
+            let count = kept.len() as f64;
+            values[kept.clone()].iter().fold(0.0, |sum, value| sum + value) / count
+        };
+        (0..rows[0].len()).map(at).collect()
+    }
+
+    /// The definition: nearest first, of equally far ones the smaller first, side by side.
+    fn by_nearness<R: Real>(rows: &[Vec<R>], keep: usize) -> Vec<f64> {
+        let median = by_sorting(rows, MiddleMean::median(rows.len()).unwrap().kept);
+        let at = |(p, median): (usize, f64)| {
+            let mut values: Vec<f64> = rows.iter().map(|row| row[p].into()).collect();
+            let far = |value: &f64| (value - median).abs();
+            values.sort_by(|a, b| {
+                let above = |value: &f64| *value > median;
+                let outwards = || if above(a) { a.total_cmp(b) } else { b.total_cmp(a) };
+                far(a)
+                    .total_cmp(&far(b))
+                    .then(above(a).cmp(&above(b)))
+                    .then_with(outwards)
+            });
+            values.truncate(keep);
+            values.sort_by(f64::total_cmp);
+            values.iter().fold(0.0, |sum, value| sum + value) / keep as f64
+        };
+        median.into_iter().enumerate().map(at).collect()
+    }
+
+    fn slices<R>(rows: &[Vec<R>]) -> Vec<&[R]> {
+        rows.iter().map(Vec::as_slice).collect()
+    }
+
+    fn middle<R: Real>(rule: &MiddleMean, rows: &[Vec<R>]) -> Vec<u64> {
+        let mut out = vec![R::ZERO; rows[0].len()];
+        rule.apply(&slices(rows), &mut Vec::new(), &mut out);
+        bits(&out)
+    }
+
+    fn near<R: Real>(rule: &NearMedian, rows: &[Vec<R>]) -> Vec<u64> {
+        let mut out = vec![R::ZERO; rows[0].len()];
+        rule.apply(&slices(rows), &mut Vec::new(), &mut out);
+        bits(&out)
+    }
+
+    fn bits<R: Real>(values: &[R]) -> Vec<u64> {
+        values.iter().map(|value| (*value).into().to_bits()).collect()
+    }
+
+    fn rounded<R: Real>(values: Vec<f64>) -> Vec<u64> {
+        bits(&values.into_iter().map(R::from_f64).collect::<Vec<R>>())
+    }
+
+    fn doubles(rows: &[Vec<f32>]) -> Vec<Vec<f64>> {
+        let tenths = |row: &Vec<f32>| row.iter().map(|value| f64::from(*value) / 10.0).collect();
+        rows.iter().map(tenths).collect()
+    }
+
+    /// Ties, zeros of both signs, subnormal numbers, any other.
+    fn value() -> impl Strategy<Value = f32> {
+        prop_oneof![
+            4 => (-3_i8..4).prop_map(f32::from),
+            1 => Just(-0.0_f32),
+            1 => (any::<bool>(), 1_u32..1000).prop_map(|(negative, code)| {
+                if negative { -f32::from_bits(code) } else { f32::from_bits(code) }
+            }),
+            4 => any::<f32>().prop_filter("finite", |value| value.is_finite()),
+        ]
+    }
+
+    fn rows() -> impl Strategy<Value = Vec<Vec<f32>>> {
+        (1_usize..41, 1_usize..140)
+            .prop_flat_map(|(k, p)| prop::collection::vec(prop::collection::vec(value(), p), k))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_kept_range_has_the_bits_of_the_definition(rows in rows(), a: prop::sample::Index, b: prop::sample::Index) {
+            let k = rows.len();
+            let (a, b) = (a.index(k), b.index(k));
+            let kept = a.min(b)..a.max(b) + 1;
+            let rule = MiddleMean::new(k, kept.clone()).unwrap();
+            prop_assert_eq!(middle(&rule, &rows), rounded::<f32>(by_sorting(&rows, kept.clone())));
+            let rows = doubles(&rows);
+            prop_assert_eq!(middle(&rule, &rows), rounded::<f64>(by_sorting(&rows, kept)));
+        }
+
+        #[test]
+        fn the_values_near_the_median_are_those_of_the_definition(rows in rows(), keep: prop::sample::Index) {
+            let keep = keep.index(rows.len()) + 1;
+            let rule = NearMedian::new(rows.len(), keep).unwrap();
+            prop_assert_eq!(near(&rule, &rows), rounded::<f32>(by_nearness(&rows, keep)));
+            let rows = doubles(&rows);
+            prop_assert_eq!(near(&rule, &rows), rounded::<f64>(by_nearness(&rows, keep)));
+        }
+
+        #[test]
+        fn the_order_of_rows_changes_nothing((rows, shuffled) in rows().prop_flat_map(|rows| {
+            (Just(rows.clone()), Just(rows).prop_shuffle())
+        })) {
+            let rule = MiddleMean::median(rows.len()).unwrap();
+            prop_assert_eq!(middle(&rule, &rows), middle(&rule, &shuffled));
+            let rule = NearMedian::new(rows.len(), rows.len().div_ceil(2)).unwrap();
+            prop_assert_eq!(near(&rule, &rows), near(&rule, &shuffled));
+        }
+
+        #[test]
+        fn every_processor_gives_the_same_bits(rows in rows()) {
+            let (rule, nearest) = (MiddleMean::median(rows.len()).unwrap(), NearMedian::new(rows.len(), 1).unwrap());
+            let (mut scratch, mut out) = (Vec::new(), vec![0.0; rows[0].len()]);
+            let slices = slices(&rows);
+            let lanes = prepare(&rule.network, &slices, &mut scratch, &out);
+            MiddleMeanOf { rule: &rule, rows: &slices, lanes, out: &mut out }.run();
+            prop_assert_eq!(bits(&out), middle(&rule, &rows));
+            let lanes = prepare(&nearest.network, &slices, &mut scratch, &out);
+            NearMedianOf { rule: &nearest, rows: &slices, lanes, out: &mut out }.run();
+            prop_assert_eq!(bits(&out), near(&nearest, &rows));
+        }
+    }
+
+    #[test]
+    fn blocks_of_any_length_change_nothing() {
+        let row = |k: usize| {
+            (0..1000)
+                .map(|p| ((p * 31 + k * 17) % 101) as f32 - 50.0)
+                .collect()
+        };
+        let rows: Vec<Vec<f32>> = (0..7).map(row).collect();
+        let rule = MiddleMean::trimmed(7, 2).unwrap();
+        let mut pieces = Vec::new();
+        for start in (0..1000).step_by(37) {
+            let piece: Vec<Vec<f32>> = rows
+                .iter()
+                .map(|row| row[start..(start + 37).min(1000)].to_vec())
+                .collect();
+            pieces.extend(middle(&rule, &piece));
+        }
+        assert_eq!(pieces, middle(&rule, &rows));
+    }
+
+    #[test]
+    fn an_even_number_has_the_mean_of_the_two_middle_values_as_median() {
+        let rows = [vec![4.0_f32], vec![1.0], vec![3.0], vec![100.0]];
+        assert_eq!(middle(&MiddleMean::median(4).unwrap(), &rows), bits(&[3.5_f32]));
+        assert_eq!(
+            middle(&MiddleMean::median(3).unwrap(), &rows[..3]),
+            bits(&[3.0_f32])
+        );
+        assert_eq!(
+            middle(&MiddleMean::median(1).unwrap(), &rows[..1]),
+            bits(&[4.0_f32])
+        );
+    }
+
+    #[test]
+    fn of_two_values_as_near_the_smaller_is_taken() {
+        let rows = [vec![6.0_f32], vec![1.0], vec![5.0], vec![4.0], vec![9.0]];
+        // The median is 5, then 4 and 6 are as near.
+        assert_eq!(near(&NearMedian::new(5, 2).unwrap(), &rows), bits(&[4.5_f32]));
+    }
+
+    #[test]
+    fn values_all_below_the_median_are_passed_over_even_when_equal() {
+        let rows: Vec<Vec<f32>> = [1.0, 1.0, 1.0, 5.0, 5.0, 5.0, 5.0]
+            .map(|value| vec![value])
+            .into();
+        assert_eq!(near(&NearMedian::new(7, 2).unwrap(), &rows), bits(&[5.0_f32]));
+    }
+
+    #[test]
+    fn what_keeps_nothing_is_refused() {
+        for (rows, kept) in [(0, 0..0), (3, 2..2), (3, 1..4)] {
+            let error = MiddleMean::new(rows, kept.clone()).unwrap_err();
+            assert_eq!(error, OrderError::NothingKept { rows, kept });
+        }
+        assert!(MiddleMean::median(0).is_err());
+        assert!(MiddleMean::trimmed(4, 2).is_err());
+        assert!(MiddleMean::trimmed(4, 3).is_err());
+        assert!(MiddleMean::trimmed(5, 2).is_ok());
+        for (rows, keep) in [(3, 0), (3, 4), (0, 0)] {
+            let error = NearMedian::new(rows, keep).unwrap_err();
+            assert_eq!(error, OrderError::KeepOutOfRange { rows, keep });
+        }
+    }
+}

@@ -164,3 +164,28 @@ impl<R: Real> Body for FirstNotFinite<'_, R> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_several_that_are_not_finite_is_found() {
+        let mut row = vec![f32::MAX; 5000];
+        assert_eq!(first_not_finite(&row), None);
+        for (place, value) in [
+            (4999, f32::NAN),
+            (2049, f32::NEG_INFINITY),
+            (2048, f32::INFINITY),
+            (0, -f32::NAN),
+        ] {
+            row[place] = value;
+            assert_eq!(first_not_finite(&row), Some(place));
+            assert_eq!(FirstNotFinite(&row).run(), Some(place));
+            let wide: Vec<f64> = row.iter().map(|value| f64::from(*value)).collect();
+            assert_eq!(first_not_finite(&wide), Some(place));
+        }
+        assert_eq!(first_not_finite::<f32>(&[]), None);
+        assert_eq!(first_not_finite(&[f64::MAX, -f64::MIN_POSITIVE, -0.0]), None);
+    }
+}

@@ -156,3 +156,160 @@ fn lowest(scores: &[f64]) -> usize {
     let by_score = scores.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1));
     by_score.map_or(0, |(place, _)| place)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::add_squared_distances;
+    use proptest::prelude::*;
+
+    fn distances(points: &[Vec<f32>]) -> Distances {
+        let rows: Vec<&[f32]> = points.iter().map(Vec::as_slice).collect();
+        let mut distances = Distances::zero(rows.len());
+        add_squared_distances(&rows, &mut Vec::new(), distances.sums_mut());
+        distances
+    }
+
+    fn on_a_line(points: &[f32]) -> Distances {
+        distances(&points.iter().map(|point| vec![*point]).collect::<Vec<_>>())
+    }
+
+    fn squared(a: &[f32], b: &[f32]) -> f64 {
+        a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum()
+    }
+
+    /// The least sum over all ways of choosing neighbours.
+    fn score_by_trying_all(points: &[Vec<f32>], update: usize, neighbours: usize) -> f64 {
+        let others: Vec<f64> = (0..points.len())
+            .filter(|other| *other != update)
+            .map(|other| squared(&points[other], &points[update]))
+            .collect();
+        (0..1_u32 << others.len())
+            .filter(|choice| choice.count_ones() as usize == neighbours)
+            .map(|choice| {
+                let chosen = others
+                    .iter()
+                    .enumerate()
+                    .filter(|(place, _)| choice >> place & 1 == 1);
+                chosen.map(|(_, distance)| distance).sum::<f64>()
+            })
+            .fold(f64::INFINITY, f64::min)
+    }
+
+    /// Krum again and again over copies of the points.
+    fn bulyan_by_copying(points: &[Vec<f32>], byzantine: usize) -> Vec<usize> {
+        let mut left: Vec<(usize, Vec<f32>)> = points.iter().cloned().enumerate().collect();
+        let mut chosen = Vec::new();
+        for _ in 0..points.len() - 2 * byzantine {
+            let points: Vec<Vec<f32>> = left.iter().map(|(_, point)| point.clone()).collect();
+            let neighbours = left
+                .len()
+                .saturating_sub(byzantine + 2)
+                .max(1)
+                .min(left.len() - 1);
+            let mut best = 0;
+            for update in 1..left.len() {
+                let score = |update| score_by_trying_all(&points, update, neighbours);
+                if score(update) < score(best) {
+                    best = update;
+                }
+            }
+            chosen.push(left.remove(best).0);
+        }
+        chosen.sort_unstable();
+        chosen
+    }
+
+    /// Whole numbers, so that sums are exact and ties are ties.
+    fn points(updates: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Vec<f32>>> {
+        let point = prop::collection::vec((-20_i8..20).prop_map(f32::from), 2);
+        prop::collection::vec(point, updates)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn krum_scores_are_least_sums(points in points(3..9), byzantine in 0_usize..3) {
+            prop_assume!(points.len() >= 2 * byzantine + 3);
+            let distances = distances(&points);
+            let among: Vec<usize> = (0..points.len()).collect();
+            let scores = krum_scores(&distances, &among, byzantine);
+            let expected: Vec<f64> =
+                among.iter().map(|update| score_by_trying_all(&points, *update, points.len() - byzantine - 2)).collect();
+            prop_assert_eq!(&scores, &expected);
+            let first = scores.iter().position(|score| scores.iter().all(|other| score <= other));
+            prop_assert_eq!(krum(&distances, byzantine).ok(), first);
+            prop_assert_eq!(multi_krum(&distances, byzantine, 1).unwrap(), [first.unwrap()]);
+            prop_assert_eq!(multi_krum(&distances, byzantine, points.len()).unwrap(), among);
+        }
+
+        #[test]
+        fn bulyan_repeats_krum(points in points(7..10), byzantine in 0_usize..2) {
+            prop_assert_eq!(bulyan(&distances(&points), byzantine).unwrap(), bulyan_by_copying(&points, byzantine));
+        }
+
+        #[test]
+        fn permuting_updates_permutes_scores(points in points(3..12), turn in 0_usize..12) {
+            let among: Vec<usize> = (0..points.len()).collect();
+            let mut scores = krum_scores(&distances(&points), &among, 0);
+            let (turn, mut turned) = (turn % points.len(), points);
+            turned.rotate_left(turn);
+            scores.rotate_left(turn);
+            prop_assert_eq!(krum_scores(&distances(&turned), &among, 0), scores);
+        }
+    }
+
+    #[test]
+    fn updates_far_from_the_others_are_not_chosen() {
+        let distances = on_a_line(&[1.0, 900.0, 1.1, 0.9, 1.05, -700.0, 1.2, 0.95, 1.15, 1.02, 0.98]);
+        assert!((0.9..=1.2).contains(&[1.0, 900.0, 1.1, 0.9, 1.05][krum(&distances, 2).unwrap().min(4)]));
+        assert_eq!(
+            multi_krum(&distances, 2, 9).unwrap(),
+            [0, 2, 3, 4, 6, 7, 8, 9, 10]
+        );
+        let chosen = bulyan(&distances, 2).unwrap();
+        assert_eq!(chosen.len(), 7);
+        assert!(!chosen.contains(&1) && !chosen.contains(&5));
+    }
+
+    #[test]
+    fn equal_scores_choose_the_lower_number() {
+        let distances = on_a_line(&[5.0, 5.0, 5.0, 5.0]);
+        assert_eq!(krum(&distances, 0).unwrap(), 0);
+        assert_eq!(multi_krum(&distances, 0, 2).unwrap(), [0, 1]);
+        assert_eq!(bulyan(&distances, 0).unwrap(), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn too_few_updates_are_refused_by_name() {
+        let few = |count: usize| Distances::zero(count);
+        let error = krum(&few(6), 2).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "Krum against 2 Byzantine clients needs at least 7 updates, but there are 6"
+        );
+        assert!(krum(&few(7), 2).is_ok());
+        assert!(matches!(
+            krum(&few(2), 0),
+            Err(SelectError::TooFewUpdates { needed: 3, .. })
+        ));
+        assert!(matches!(
+            multi_krum(&few(6), 2, 1),
+            Err(SelectError::TooFewUpdates { needed: 7, .. })
+        ));
+        assert!(matches!(
+            bulyan(&few(10), 2),
+            Err(SelectError::TooFewUpdates { needed: 11, .. })
+        ));
+        assert!(bulyan(&few(11), 2).is_ok());
+        assert!(matches!(
+            krum(&few(9), usize::MAX),
+            Err(SelectError::TooFewUpdates { .. })
+        ));
+        for keep in [0, 8] {
+            let error = multi_krum(&few(7), 2, keep).unwrap_err();
+            assert_eq!(error, SelectError::KeepOutOfRange { keep, updates: 7 });
+        }
+    }
+}
