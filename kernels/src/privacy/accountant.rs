@@ -89,3 +89,61 @@ pub fn noise_for(epsilon: f64, delta: f64, rounds: u64) -> Result<f64, PrivacyEr
     }
     Ok(f64::from_bits(high))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epsilon(noise_multiplier: f64, rounds: u64, delta: f64) -> f64 {
+        let accountant = Accountant::new(noise_multiplier).unwrap();
+        accountant.epsilon(rounds, delta).unwrap().epsilon
+    }
+
+    #[test]
+    fn the_noise_found_is_the_smallest_that_is_enough() {
+        for wanted in [0.1, 1.0, 8.0, 300.0] {
+            for rounds in [1, 50, 5000] {
+                let noise = noise_for(wanted, 1e-5, rounds).unwrap();
+                let found = epsilon(noise, rounds, 1e-5);
+                assert!(found <= wanted, "{wanted} {rounds}: {found}");
+                let less = epsilon(noise * (1.0 - 1e-9), rounds, 1e-5);
+                assert!(less > wanted, "{wanted} {rounds}: {less} with less noise");
+            }
+        }
+    }
+
+    #[test]
+    fn more_rounds_and_less_noise_cost_more() {
+        assert!(epsilon(1.0, 11, 1e-5) > epsilon(1.0, 10, 1e-5));
+        assert!(epsilon(0.9, 10, 1e-5) > epsilon(1.0, 10, 1e-5));
+        assert!(epsilon(1.0, 10, 1e-6) > epsilon(1.0, 10, 1e-5));
+        assert_eq!(epsilon(1.0, 0, 1e-5), 0.0);
+        assert!(epsilon(1e-200, 1, 1e-5).is_infinite());
+    }
+
+    #[test]
+    fn four_rounds_are_one_of_half_the_noise_multiplier() {
+        assert_eq!(epsilon(2.0, 4, 1e-5), epsilon(1.0, 1, 1e-5));
+    }
+
+    #[test]
+    fn impossible_input_is_named() {
+        assert_eq!(Accountant::new(0.0), Err(PrivacyError::NoNoise(0.0)));
+        assert!(Accountant::new(-1.0).is_err() && Accountant::new(f64::NAN).is_err());
+        let accountant = Accountant::new(1.0).unwrap();
+        for delta in [0.0, 1.0, -0.1, f64::NAN] {
+            assert!(matches!(
+                accountant.epsilon(1, delta),
+                Err(PrivacyError::Delta(_))
+            ));
+            assert!(matches!(noise_for(1.0, delta, 1), Err(PrivacyError::Delta(_))));
+        }
+        assert_eq!(noise_for(0.0, 1e-5, 1), Err(PrivacyError::Epsilon(0.0)));
+        assert_eq!(noise_for(1.0, 1e-5, 0), Err(PrivacyError::NoRounds));
+        let unreachable = noise_for(1e-6, 1e-200, 1);
+        assert!(
+            matches!(unreachable, Err(PrivacyError::OutOfReach { .. })),
+            "{unreachable:?}"
+        );
+    }
+}

@@ -155,3 +155,103 @@ fn setting(name: &'static str, value: f64, ok: bool, range: &'static str) -> Res
         Err(PrivacyError::Setting { name, value, range })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_is_brought_down_to_the_norm_and_never_up() {
+        assert_eq!(clip_factor(4.0, 1.0), Ok(0.25));
+        assert_eq!(clip_factor(0.5, 1.0), Ok(1.0));
+        assert_eq!(clip_factor(0.0, 1.0), Ok(1.0));
+        assert_eq!(clip_factor(1.0, 0.0), Err(PrivacyError::Norm(0.0)));
+        assert!(clip_factor(f64::NAN, 1.0).is_err() && clip_factor(f64::INFINITY, 1.0).is_err());
+    }
+
+    #[test]
+    fn noise_on_the_mean_is_multiplier_times_norm_over_updates() {
+        assert_eq!(mean_noise(1.5, 2.0, 12), Ok(0.25));
+        assert_eq!(mean_noise(0.0, 2.0, 12), Ok(0.0));
+        assert_eq!(mean_noise(1.5, 2.0, 0), Err(PrivacyError::NoUpdates));
+        assert!(mean_noise(-1.0, 2.0, 12).is_err());
+    }
+
+    #[test]
+    fn both_noises_together_are_the_multiplier_asked_for() {
+        for (noise_multiplier, count_noise) in
+            [(1.0, 5.0), (1.0, 0.51), (0.3, 0.2), (10.0, 50.0), (1e-3, 1e3)]
+        {
+            let differences = split_noise(noise_multiplier, count_noise).unwrap();
+            let together = (differences.powi(-2) + (2.0 * count_noise).powi(-2)).powf(-0.5);
+            assert!((together / noise_multiplier - 1.0).abs() < 1e-12, "{together}");
+            assert!(differences >= noise_multiplier);
+        }
+        // As Flower 1.42 has it for 100 clients and its default count noise of a twentieth: (1 - 0.01)^(-1/2).
+        assert!((split_noise(1.0, 5.0).unwrap() - 1.005_037_815_259_212).abs() < 1e-15);
+        assert_eq!(split_noise(0.0, 0.0), Ok(0.0));
+    }
+
+    #[test]
+    fn a_count_noise_of_half_the_multiplier_leaves_nothing_for_the_differences() {
+        let refused = split_noise(1.0, 0.5).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "`count_noise` is 0.5, it must be more than half of `noise_multiplier`"
+        );
+        assert!(split_noise(1.0, 0.500_001).is_ok());
+        assert!(split_noise(1.0, 0.0).is_err() && split_noise(f64::NAN, 1.0).is_err());
+    }
+
+    #[test]
+    fn the_norm_moves_by_the_formula() {
+        let follow = AdaptiveNorm::new(0.5, 0.2, 0.0).unwrap();
+        // 0.1·exp(-0.2·(b - 0.5)) for b = 0, 0.3, 0.5, 1
+        for (below, expected) in [
+            (0, 0.110_517_091_807_564_76),
+            (3, 0.104_081_077_419_238_82),
+            (5, 0.1),
+            (10, 0.090_483_741_803_595_96),
+        ] {
+            let next = follow.next(0.1, below, 10, 123.0).unwrap();
+            assert!((next - expected).abs() < 1e-16, "{below}: {next}");
+        }
+    }
+
+    #[test]
+    fn noise_moves_the_count_by_its_standard_deviation() {
+        let noisy = AdaptiveNorm::new(0.5, 0.2, 2.0).unwrap();
+        let plain = AdaptiveNorm::new(0.5, 0.2, 0.0).unwrap();
+        assert_eq!(noisy.next(0.1, 3, 10, 1.5), plain.next(0.1, 6, 10, 0.0));
+    }
+
+    #[test]
+    fn the_norm_settles_at_the_quantile_of_fixed_norms() {
+        let follow = AdaptiveNorm::new(0.8, 0.2, 0.0).unwrap();
+        let mut norm = 0.1;
+        for _ in 0..500 {
+            let below = (1..=100).filter(|update| f64::from(*update) <= norm).count();
+            norm = follow.next(norm, below as u64, 100, 0.0).unwrap();
+        }
+        assert!((79.0..82.0).contains(&norm), "{norm}");
+    }
+
+    #[test]
+    fn impossible_rounds_and_settings_are_named() {
+        let follow = AdaptiveNorm::new(0.5, 0.2, 0.0).unwrap();
+        let (below, updates) = (11, 10);
+        assert_eq!(
+            follow.next(0.1, 11, 10, 0.0),
+            Err(PrivacyError::Count { below, updates })
+        );
+        assert_eq!(follow.next(0.1, 0, 0, 0.0), Err(PrivacyError::NoUpdates));
+        assert_eq!(
+            follow.next(f64::MAX, 0, 10, 0.0),
+            Err(PrivacyError::Norm(f64::INFINITY))
+        );
+        assert!(follow.next(0.1, 1, 10, f64::NAN).is_err());
+        assert!(AdaptiveNorm::new(1.1, 0.2, 0.0).is_err());
+        assert!(AdaptiveNorm::new(0.5, 0.0, 0.0).is_err());
+        assert!(AdaptiveNorm::new(0.5, 0.2, -1.0).is_err());
+    }
+}

@@ -24,6 +24,8 @@
 mod accountant;
 mod clip;
 mod noise;
+#[cfg(test)]
+mod parity;
 mod renyi;
 
 pub use accountant::{Accountant, Spent, noise_for};

@@ -113,3 +113,159 @@ fn pair(words: &mut ChaCha20Rng) -> (f64, f64) {
 fn above_zero(bits: u64) -> f64 {
     (bits as f64 + 1.0) * (0.5 / (1_u64 << 63) as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const DRAWS: usize = 1_000_000;
+
+    fn drawn(noise: &Noise, count: usize) -> Vec<f64> {
+        let mut values = vec![0.0; count];
+        add_noise(noise, 0, 1.0, &mut values);
+        values
+    }
+
+    fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+        let count = values.len() as f64;
+        values.sum::<f64>() / count
+    }
+
+    #[test]
+    fn noise_never_changes() {
+        let noise = Noise::new(7, "differences", 1, 0);
+        let bits: Vec<u64> = (0..4).map(|index| noise.normal(index).to_bits()).collect();
+        assert_eq!(
+            bits,
+            [
+                0xbff8_2991_e899_b48a,
+                0xbfec_05dd_41a8_3fee,
+                0xbfd8_abe1_a1e2_bf45,
+                0xbfef_8d5f_8207_8d8e
+            ]
+        );
+    }
+
+    #[test]
+    fn a_million_draws_are_normal() {
+        let mut values = drawn(&Noise::new(1, "differences", 1, 0), DRAWS);
+        let root = (DRAWS as f64).sqrt();
+        // Moments within five standard deviations of theirs.
+        for (power, expected, deviation) in [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0_f64)]
+        {
+            let moment = mean(values.iter().map(|value| value.powi(power)));
+            let bound = 5.0 * deviation.sqrt() / root;
+            assert!((moment - expected).abs() < bound, "moment {power} is {moment}");
+        }
+        for (bound, expected) in [(2.0, 0.045_500_26), (3.0, 0.002_699_796), (4.0, 6.334_248e-5)] {
+            let count = values.iter().filter(|value| value.abs() > bound).count() as f64;
+            let expected = expected * DRAWS as f64;
+            assert!(
+                (count - expected).abs() < 5.0 * expected.sqrt(),
+                "{count} draws beyond {bound}"
+            );
+        }
+        assert!(values.iter().all(|value| value.abs() < 9.42));
+        // Kolmogorov and Smirnov: √n·D exceeds 1.95 with a probability of one in a thousand.
+        values.sort_by(f64::total_cmp);
+        let distance = values.iter().enumerate().map(|(below, value)| {
+            let probability = 0.5 * libm::erfc(-value / 2_f64.sqrt());
+            let (low, high) = (below as f64 / DRAWS as f64, (below + 1) as f64 / DRAWS as f64);
+            (probability - low).abs().max((probability - high).abs())
+        });
+        let distance = root * distance.fold(0.0, f64::max);
+        assert!(distance < 1.95, "{distance}");
+    }
+
+    #[test]
+    fn the_tail_ends_where_it_is_said_to() {
+        assert_eq!(above_zero(u64::MAX), 1.0);
+        assert_eq!(above_zero(0), 2_f64.powi(-64));
+        let farthest = (-2.0 * libm::log(above_zero(0))).sqrt();
+        assert!(
+            (farthest - (128.0 * 2_f64.ln()).sqrt()).abs() < 1e-14 && farthest < 9.42,
+            "{farthest}"
+        );
+    }
+
+    #[test]
+    fn streams_and_neighbours_have_nothing_in_common() {
+        let count = 100_000;
+        let bound = 5.0 / (count as f64).sqrt();
+        let first = drawn(&Noise::new(1, "differences", 1, 0), count);
+        let correlated = |other: &[f64], what: &str| {
+            let product = mean(first.iter().zip(other).map(|(a, b)| a * b));
+            let squares = mean(
+                first
+                    .iter()
+                    .zip(other)
+                    .map(|(a, b)| (a * a - 1.0) * (b * b - 1.0)),
+            );
+            assert!(product.abs() < bound, "{what}: {product}");
+            assert!(squares.abs() < 2.0 * bound, "{what}: {squares} of squares");
+        };
+        for (seed, purpose, round, tensor) in [
+            (2, "differences", 1, 0),
+            (1, "count", 1, 0),
+            (1, "differences", 2, 0),
+            (1, "differences", 1, 1),
+            (1, "differences", 0, 1),
+        ] {
+            let other = drawn(&Noise::new(seed, purpose, round, tensor), count);
+            correlated(&other, &format!("{seed} {purpose} {round} {tensor}"));
+        }
+        for shift in [1, 2, 3, 8] {
+            let mut other = first.clone();
+            other.rotate_left(shift);
+            correlated(&other, &format!("shifted by {shift}"));
+        }
+    }
+
+    #[test]
+    fn a_secret_and_a_purpose_are_never_confused() {
+        let one = Noise::from_secret(b"ab", "c", 1, 0).normal(0);
+        let other = Noise::from_secret(b"a", "bc", 1, 0).normal(0);
+        assert_ne!(one, other);
+        assert_eq!(
+            Noise::from_secret(&7_u64.to_le_bytes(), "c", 1, 0).normal(0),
+            Noise::new(7, "c", 1, 0).normal(0)
+        );
+    }
+
+    #[test]
+    fn noise_has_its_standard_deviation_and_is_added() {
+        let noise = Noise::new(3, "differences", 1, 0);
+        let (plain, mut scaled) = (drawn(&noise, 100), vec![5.0; 100]);
+        add_noise(&noise, 0, 0.25, &mut scaled);
+        assert!(
+            plain
+                .iter()
+                .zip(&scaled)
+                .all(|(plain, scaled)| *scaled == 5.0 + 0.25 * plain)
+        );
+        add_noise(&noise, u64::MAX, 1.0, &mut []);
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_get_the_noise_of_the_whole(
+            seed: u64,
+            first in 0_u64..1 << 50,
+            cuts in proptest::collection::vec(0_usize..300, 0..8),
+        ) {
+            let noise = Noise::new(seed, "differences", 1, 0);
+            let mut whole = vec![1.0; 300];
+            add_noise(&noise, first, 0.5, &mut whole);
+            let mut ends = cuts;
+            ends.extend([0, 300]);
+            ends.sort_unstable();
+            let mut cut = vec![1.0; 300];
+            // From the last block to the first.
+            for range in ends.windows(2).rev() {
+                add_noise(&noise, first + range[0] as u64, 0.5, &mut cut[range[0]..range[1]]);
+            }
+            prop_assert_eq!(whole, cut);
+        }
+    }
+}

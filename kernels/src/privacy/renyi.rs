@@ -59,7 +59,7 @@ pub fn rdp_gaussian(
 /// # Numerics
 /// `ln(1 + x)` of `x = A_α - 1`, a sum (whole orders) or an integral (others) of positive terms added as logarithms:
 /// no cancellation however small the share, no overflow however large the order. The integral is taken by the
-/// trapezoidal rule, which for this integrand converges as fast as the logarithm of the error bound is long; where z is
+/// trapezoidal rule, which converges exponentially for an integrand that is analytic and decays as this one; where z is
 /// so small that it would need more than 65,536 points, the straight line between the whole orders next to it bounds it
 /// from above (`ln A_α` is convex in α).
 /// # Errors
@@ -269,5 +269,104 @@ impl LogSum {
 
     fn log(&self) -> f64 {
         self.largest + libm::log(self.scaled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_and_the_integral_agree_at_whole_orders() {
+        for share in [1e-6, 0.004, 0.1, 0.5, 0.999] {
+            for noise in [0.1, 0.3, 0.7, 1.0, 4.0, 50.0] {
+                for order in [2.0, 3.0, 7.0, 20.0, 64.0] {
+                    let (sum, integral) =
+                        (whole_moment(share, noise, order), any_moment(share, noise, order));
+                    let off = integral.unwrap() / sum - 1.0;
+                    assert!(off.abs() < 1e-11, "{share} {noise} {order}: off by {off:e}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn where_the_integral_is_too_long_the_line_bounds_it() {
+        let (share, noise, order) = (0.1, 0.03, 3.5);
+        let line = 0.5 * (whole_moment(share, noise, 3.0) + whole_moment(share, noise, 4.0));
+        assert!(any_moment(share, noise, order).unwrap() <= line);
+        assert_eq!(any_moment(share, 0.001, order), None);
+        let orders: Vec<f64> = (11..60).map(|tenths| f64::from(tenths) / 10.0).collect();
+        let bounds = rdp_subsampled(share, 0.001, 1, &orders).unwrap();
+        for pair in bounds.windows(2) {
+            let (less, more) = (pair[0].bound, pair[1].bound);
+            assert!(more.is_finite() && less <= more * (1.0 + 1e-12), "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn a_share_of_everything_is_no_sampling_and_a_share_of_nothing_costs_nothing() {
+        let orders = [1.5, 2.0, 30.0];
+        let plain = rdp_gaussian(1.5, 10, &orders).unwrap();
+        let nearly = rdp_subsampled(1.0 - 1e-12, 1.5, 10, &orders).unwrap();
+        for (plain, nearly) in plain.iter().zip(&nearly) {
+            assert!(
+                (nearly.bound / plain.bound - 1.0).abs() < 1e-10,
+                "{plain:?} {nearly:?}"
+            );
+        }
+        assert!(
+            rdp_subsampled(0.0, 1.5, 10, &orders)
+                .unwrap()
+                .iter()
+                .all(|of| of.bound == 0.0)
+        );
+        assert!(
+            rdp_subsampled(0.5, 1.5, 0, &orders)
+                .unwrap()
+                .iter()
+                .all(|of| of.bound == 0.0)
+        );
+    }
+
+    #[test]
+    fn a_divergence_grows_with_the_order_and_the_share() {
+        let of = |share| rdp_subsampled(share, 0.8, 1, &ORDERS).unwrap();
+        assert!(of(0.01).windows(2).all(|pair| pair[0].bound < pair[1].bound));
+        assert!(
+            of(0.01)
+                .iter()
+                .zip(of(0.02))
+                .all(|(less, more)| less.bound < more.bound)
+        );
+        assert!(
+            of(1e-300)
+                .iter()
+                .all(|of| of.bound >= 0.0 && of.bound.is_finite())
+        );
+    }
+
+    #[test]
+    fn impossible_input_is_named() {
+        assert_eq!(
+            rdp_subsampled(1.1, 1.0, 1, &[2.0]),
+            Err(PrivacyError::SamplingShare(1.1))
+        );
+        assert!(rdp_subsampled(f64::NAN, 1.0, 1, &[2.0]).is_err());
+        assert_eq!(
+            rdp_subsampled(0.1, 0.0, 1, &[2.0]),
+            Err(PrivacyError::NoNoise(0.0))
+        );
+        assert_eq!(rdp_subsampled(0.1, 1.0, 1, &[1.0]), Err(PrivacyError::Order(1.0)));
+        assert!(rdp_subsampled(0.1, 1.0, 1, &[f64::INFINITY]).is_err());
+        assert_eq!(convert(&[], 0.1), Err(PrivacyError::NoOrders));
+        let negative = Divergence {
+            order: 2.0,
+            bound: -1.0,
+        };
+        assert!(matches!(
+            convert(&[negative], 0.1),
+            Err(PrivacyError::Divergence { .. })
+        ));
     }
 }
