@@ -117,21 +117,24 @@ pub fn mean<R: Real>(
     let mut nearest = [0.0; CHUNK];
     for (number, out) in out.chunks_mut(CHUNK).enumerate() {
         let start = number * CHUNK;
-        // Of `f64` values the first attempt would settle next to none: its error is a rounding of theirs.
-        let undecided = match R::FORMAT {
-            Float::F64 => out.len(),
-            _ => block.single(start, &mut sums, out),
+        let undecided = if R::FORMAT == Float::F64 {
+            // The bound would decide next to none: the error of a sum in `f64` is a rounding of `f64`.
+            out.fill(R::from_f64(f64::NAN));
+            out.len()
+        } else {
+            block.single(start, &mut sums, out)
         };
         if undecided == 0 {
             continue;
         }
         let nearest = &mut nearest[..out.len()];
-        match undecided > FEW {
-            true => block.cascade(start, &mut sums, nearest),
-            false => nearest.fill(f64::NAN),
+        if undecided > FEW {
+            block.cascade(start, &mut sums, nearest);
+        } else {
+            nearest.fill(f64::NAN);
         }
         for (place, (out, nearest)) in out.iter_mut().zip(nearest).enumerate() {
-            if undecided == CHUNK || R::FORMAT == Float::F64 || out.is_undecided() {
+            if out.is_undecided() {
                 let index = start + place;
                 let value = block.settled(*nearest, index)?;
                 *out = R::from_f64(value);

@@ -13,12 +13,15 @@ mod rows;
 mod server;
 mod widest;
 
+#[cfg(test)]
+mod oracle;
+
 pub use element::{Element, Float, Integer};
 pub use kept::maximum;
 pub use linear::{CoefficientError, clip_factor, combine_differences, fednova, qfedavg};
 pub use mean::{Addend, Weights, components_needed, mean, mean_f64, partial_components};
 pub use rows::{Real, first_not_finite, read_row, write_row};
-pub use server::{Moments, ServerStep};
+pub use server::{Moments, ServerStep, StepError};
 
 /// One update's share of a tensor.
 #[derive(Debug, Clone, Copy)]
