@@ -8,8 +8,8 @@ use contract::{
 };
 use kernels::{
     aggregate::{
-        Addend, Element, Float, Moments, Real, combine_differences, lower_median, maximum, mean, mean_f64,
-        read_row, write_row,
+        Addend, CombineError, Element, Float, Moments, Real, combine_differences, lower_median, maximum,
+        mean, mean_f64, read_row, write_row,
     },
     privacy::add_noise,
 };
@@ -180,6 +180,7 @@ fn row<'a, R>(addend: &Addend<'a, R>) -> Option<&'a [R]> {
 struct Scratch<R> {
     rows: Rows<R>,
     mean: Vec<f64>,
+    stepped: Vec<f64>,
     new: Vec<R>,
     first: Vec<R>,
     second: Vec<R>,
@@ -192,6 +193,7 @@ impl<R: Decode> Scratch<R> {
         Self {
             rows: Rows::new(),
             mean: Vec::new(),
+            stepped: Vec::new(),
             new: Vec::new(),
             first: Vec::new(),
             second: Vec::new(),
@@ -233,6 +235,7 @@ impl Work<'_> {
         let Scratch {
             rows,
             mean: doubles,
+            stepped,
             new,
             first,
             second,
@@ -248,12 +251,16 @@ impl Work<'_> {
         };
         let step = self.recipe.step.filter(|_| !is_statistic);
         let refused = |error| explain(self.inputs, &self.chosen, piece, &error);
-        new.resize(piece.range.len(), R::ZERO);
+        // Values end in `new` where they are rounded to the model's precision at once, else in `doubles`.
+        new.clear();
 
-        // What ends in the model's own precision right away.
-        let direct = step.is_none() && self.recipe.noise.is_none();
+        // Half and brain floats are computed on as `f32`; rounding through it would round twice.
+        let float = float_of(tensor);
+        let is_half = matches!(float, Float::F16 | Float::Bf16);
+        let direct = step.is_none() && self.recipe.noise.is_none() && !is_half;
         match rule {
             Floats::Mean(weights) if direct => {
+                new.resize(piece.range.len(), R::ZERO);
                 rows.with_addends(self.inputs, &self.chosen, piece, |_, addends| {
                     mean(weights, addends, new)
                 })
@@ -261,11 +268,13 @@ impl Work<'_> {
             }
             Floats::Middle(middle) => rows.with(self.inputs, &self.chosen, piece, |global, rows| {
                 check_finite(self.inputs, &self.chosen, piece, global, rows)?;
+                new.resize(piece.range.len(), R::ZERO);
                 middle.apply(rows, sorted, new);
                 Ok(())
             })?,
             Floats::Near(near) => rows.with(self.inputs, &self.chosen, piece, |global, rows| {
                 check_finite(self.inputs, &self.chosen, piece, global, rows)?;
+                new.resize(piece.range.len(), R::ZERO);
                 near.apply(rows, sorted, new);
                 Ok(())
             })?,
@@ -282,17 +291,15 @@ impl Work<'_> {
                     }
                     self.add_noise(piece, doubles);
                     match step {
-                        None => {
-                            for (new, value) in new.iter_mut().zip(&*doubles) {
-                                *new = R::from_f64(*value);
-                            }
-                        }
+                        None => {}
                         Some(step) => {
                             self.read_state(FIRST, step.uses_first(), piece, first)?;
                             self.read_state(SECOND, step.uses_second(), piece, second)?;
                             let moments = Moments { first, second };
-                            step.apply(self.state.memory.steps + 1, global, doubles, moments, new)
-                                .map_err(refused)?;
+                            stepped.resize(doubles.len(), 0.0);
+                            step.apply(self.state.memory.steps + 1, global, doubles, moments, stepped)
+                                .map_err(|error| refused(CombineError::Overflow { index: error.index }))?;
+                            std::mem::swap(doubles, stepped);
                         }
                     }
                     Ok(())
@@ -305,12 +312,15 @@ impl Work<'_> {
             }
         }
         if let Some(share) = self.recipe.control_share.filter(|_| !is_statistic) {
-            self.control(share, piece, doubles, first, bytes)?;
+            self.control(share, piece, stepped, first, bytes)?;
         }
-        let float = float_of(tensor);
         let width = Element::Float(float).width();
-        bytes.resize(new.len() * width, 0);
-        write_row(float, new, bytes);
+        bytes.resize(piece.range.len() * width, 0);
+        if new.is_empty() {
+            write_row(float, doubles, bytes);
+        } else {
+            write_row(float, new, bytes);
+        }
         self.model.write(piece.tensor, piece.range.start * width, bytes)
     }
 

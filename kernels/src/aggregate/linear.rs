@@ -5,8 +5,9 @@
 //! SCAFFOLD are this with other coefficients.
 
 use super::{
-    CombineError, Real,
-    widest::{Loop, widest},
+    CombineError, Real, Weights,
+    exact::Expansion,
+    simd::{Body, widest},
 };
 
 /// Values a thread works on at a time: they and their sums stay in the first-level cache.
@@ -87,7 +88,7 @@ struct AddDifference<'a, R> {
     sums: &'a mut [f64],
 }
 
-impl<R: Real> Loop for AddDifference<'_, R> {
+impl<R: Real> Body for AddDifference<'_, R> {
     type Output = ();
 
     #[inline(always)]
@@ -104,7 +105,7 @@ struct AddGlobal<'a, R> {
     sums: &'a mut [f64],
 }
 
-impl<R: Real> Loop for AddGlobal<'_, R> {
+impl<R: Real> Body for AddGlobal<'_, R> {
     type Output = bool;
 
     #[inline(always)]
@@ -158,19 +159,86 @@ pub fn clip_factor(bound: f64, norm: f64) -> f64 {
     if norm <= bound { 1.0 } else { bound / norm }
 }
 
-/// Coefficients of FedNova.
+/// Coefficients of FedNova: each client's difference counts per local step.
+///
+/// With `p_k = n_k/N` and `τ_k` steps, `w − τ_eff·Σ_k p_k·(w − w_k)/τ_k` where `τ_eff = Σ_k p_k·τ_k`: so
+/// `c_k = τ_eff·p_k/τ_k`. Equal numbers of steps give FedAvg.
+///
+/// # Shapes
+/// - `counts`: samples of K clients; `steps`: local steps of the same clients; returns K
+/// # Errors
+/// `Counts` as [`Weights::new`]; `NoSteps` for a client without any
+/// # Panics
+/// Where lengths differ.
+/// # Source
+/// Wang et al. 2020, arXiv:2007.07481, equation 4, with `a_k` of plain SGD
 pub fn fednova(counts: &[u64], steps: &[u64]) -> Result<Vec<f64>, CoefficientError> {
-    let _ = (counts, steps);
-    unimplemented!()
+    assert_eq!(counts.len(), steps.len(), "steps of each client");
+    let total = Weights::new(counts)?.total() as f64;
+    if let Some(part) = steps.iter().position(|steps| *steps == 0) {
+        return Err(CoefficientError::NoSteps { part });
+    }
+    let each = || counts.iter().zip(steps);
+    let steps_of_samples: u128 = each()
+        .map(|(count, steps)| u128::from(*count) * u128::from(*steps))
+        .sum();
+    let effective = steps_of_samples as f64 / total;
+    Ok(each()
+        .map(|(count, steps)| effective * (*count as f64 / total) / *steps as f64)
+        .collect())
 }
 
-/// Coefficients of q-FedAvg.
+/// Added to a loss before it is raised to a power, as Flower does: a loss of 0 has a power below 0 too.
+const SMALLEST_LOSS: f64 = 1e-10;
+
+/// Coefficients of q-FedAvg: clients with a large loss count more.
+///
+/// With losses `F_k`, `L = 1/learning_rate`, `Δ_k = F_k^q·L·(w − w_k)` and
+/// `h_k = q·F_k^(q−1)·‖L·(w − w_k)‖² + L·F_k^q` the new model is `w − Σ_k Δ_k / Σ_k h_k`: so `c_k = L·F_k^q / Σ_j h_j`.
+///
+/// # Shapes
+/// - `losses`: of the global model on the samples of K clients; `squared_norms`: `‖w − w_k‖²` over all floating-point
+///   tensors together; returns K
+/// # Numerics
+/// Losses are divided by the largest, which cancels and keeps their powers in range; 1e-10 is added to each. Powers
+/// are `libm`'s, the same on every platform; the sum over clients is exact before it is rounded.
+/// # Errors
+/// `Counts(NoParts)` where there are none; `Loss` for one below 0 or not finite; `Distance` for one that is no length
+/// # Panics
+/// Where lengths differ.
+/// # Source
+/// Li et al. 2019, arXiv:1905.10497, Algorithm 2
 pub fn qfedavg(
     losses: &[f64],
     squared_norms: &[f64],
     q: f64,
     learning_rate: f64,
 ) -> Result<Vec<f64>, CoefficientError> {
-    let _ = (losses, squared_norms, q, learning_rate);
-    unimplemented!()
+    assert_eq!(losses.len(), squared_norms.len(), "a norm for each loss");
+    let sound = |value: &f64| value.is_finite() && *value >= 0.0;
+    if let Some(part) = losses.iter().position(|loss| !sound(loss)) {
+        let loss = losses[part];
+        return Err(CoefficientError::Loss { part, loss });
+    }
+    let largest = losses.iter().copied().reduce(f64::max);
+    let largest = largest.ok_or(CombineError::NoParts)? + SMALLEST_LOSS;
+    // `h_k` and `L·F_k^q`, both without the factor `L·largest^q` of either.
+    let mut sum = Expansion::default();
+    let mut powers = Vec::with_capacity(losses.len());
+    for (part, (loss, squared_norm)) in losses.iter().zip(squared_norms).enumerate() {
+        let loss = loss + SMALLEST_LOSS;
+        let power = libm::pow(loss / largest, q);
+        let step = power * (q * squared_norm / (learning_rate * loss) + 1.0);
+        if !sound(squared_norm) || !step.is_finite() {
+            let squared_norm = *squared_norm;
+            return Err(CoefficientError::Distance { part, squared_norm });
+        }
+        sum.add(step);
+        powers.push(power);
+    }
+    let sum = sum.nearest();
+    Ok(powers.into_iter().map(|power| power / sum).collect())
 }
+
+#[cfg(test)]
+mod tests;

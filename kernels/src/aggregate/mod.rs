@@ -12,23 +12,24 @@ mod kept;
 mod linear;
 mod mean;
 mod network;
+#[cfg(test)]
+mod oracle;
 mod order;
 mod rows;
-mod server;
-mod widest;
 mod select;
+mod server;
 mod simd;
 
 pub use distance::{DISTANCE_RUN, Distances, add_squared_differences, add_squared_distances, pairs};
 pub use element::{Element, Float, Integer};
-pub use linear::{CoefficientError, clip_factor, combine_differences, fednova, qfedavg};
-pub use mean::{Addend, Weights, components_needed, mean, mean_f64, partial_components};
-pub use rows::{Real, first_not_finite, read_row, write_row};
-pub use server::{Moments, ServerStep};
 pub use geometric::{GeometricError, Weiszfeld, geometric_median};
 pub use kept::{lower_median, maximum};
+pub use linear::{CoefficientError, clip_factor, combine_differences, fednova, qfedavg};
+pub use mean::{Addend, Weights, components_needed, mean, mean_f64, partial_components};
 pub use order::{MiddleMean, NearMedian, OrderError};
+pub use rows::{Real, first_not_finite, read_row, write_row};
 pub use select::{SelectError, bulyan, krum, krum_scores, multi_krum};
+pub use server::{Moments, ServerStep, StepError};
 
 /// One update's share of a tensor.
 #[derive(Debug, Clone, Copy)]

@@ -1,11 +1,12 @@
 //! The values aggregation computes on: rows of `f32` or `f64`, one row per update, read out of tensor files' bytes.
 //!
 //! In: little-endian bytes of any floating-point format. Out: a slice of [`Real`]; the bytes themselves where format and
-//! alignment allow. Half and brain floats are computed on as `f32`, which holds them exactly.
+//! alignment allow. Half and brain floats are computed on as `f32`, which holds them exactly. And back: [`write_row`].
+
+use half::{bf16, f16, slice::HalfFloatSliceExt};
 
 use super::{
     Element, Float,
-    element::{Bf16, F16, F32, F64, Format},
     simd::{Body, widest},
 };
 
@@ -19,6 +20,40 @@ pub(super) mod sealed {
 
         /// Numbers that add up to the value.
         fn halves(self) -> [f64; 2];
+    }
+
+    /// How a value loses precision on its way to a narrower format.
+    pub trait Narrow: Copy {
+        /// Rounded to `f32`, where that loses something to the neighbour whose last bit is 1: rounding the result to a
+        /// format that is at least two bits narrower gives what rounding the value itself gives.
+        ///
+        /// Boldo and Melquiond 2008, Emulation of FMA and correctly rounded sums: proved algorithms using rounding to odd
+        fn to_odd(self) -> f32;
+    }
+
+    impl Narrow for f32 {
+        #[inline(always)]
+        fn to_odd(self) -> f32 {
+            self
+        }
+    }
+
+    impl Narrow for f64 {
+        #[inline(always)]
+        fn to_odd(self) -> f32 {
+            let nearest = self as f32;
+            let back = f64::from(nearest);
+            let bits = nearest.to_bits();
+            // Magnitudes are ordered as their bits are, from 0 to infinity.
+            let odd = if bits & 1 == 1 || back == self || self.is_nan() {
+                bits
+            } else if back.abs() > self.abs() {
+                bits - 1
+            } else {
+                bits + 1
+            };
+            f32::from_bits(odd)
+        }
     }
 
     impl Split for f32 {
@@ -45,7 +80,9 @@ pub(super) mod sealed {
 }
 
 /// `f32` or `f64`.
-pub trait Real: sealed::Split + Copy + PartialOrd + Into<f64> + Send + Sync + 'static {
+pub trait Real:
+    sealed::Split + sealed::Narrow + Copy + PartialOrd + Into<f64> + Send + Sync + 'static
+{
     /// Zero.
     const ZERO: Self;
     /// The format whose bytes are values of this type.
@@ -88,10 +125,15 @@ impl Real for f64 {
     }
 }
 
+/// Half and brain floats converted at a time.
+const NARROW: usize = 512;
+
 /// The values of `bytes`: borrowed where they lie as they are computed on, else put into `scratch`.
 ///
 /// # Shapes
 /// - `bytes`: P values of `float`, little-endian, at any alignment; returns P values
+/// # Numerics
+/// Exact, but for `F64` read as `f32`: to the nearest, ties to even.
 pub fn read_row<'a, R: Real>(float: Float, bytes: &'a [u8], scratch: &'a mut Vec<R>) -> &'a [R] {
     if float == R::FORMAT && cfg!(target_endian = "little") {
         // SAFETY: every pattern of bits is an `f32` or `f64`, and `align_to` checks alignment and length.
@@ -100,14 +142,38 @@ pub fn read_row<'a, R: Real>(float: Float, bytes: &'a [u8], scratch: &'a mut Vec
             return values;
         }
     }
-    scratch.clear();
+    // Every value is written below.
+    scratch.resize(bytes.len() / Element::Float(float).width(), R::ZERO);
     match float {
-        Float::F16 => scratch.extend(bytes.as_chunks().0.iter().map(|b| R::from_f64(F16::read(*b)))),
-        Float::Bf16 => scratch.extend(bytes.as_chunks().0.iter().map(|b| R::from_f64(Bf16::read(*b)))),
-        Float::F32 => scratch.extend(bytes.as_chunks().0.iter().map(|b| R::from_f64(F32::read(*b)))),
-        Float::F64 => scratch.extend(bytes.as_chunks().0.iter().map(|b| R::from_f64(F64::read(*b)))),
+        Float::F16 => widen(bytes, scratch, f16::from_le_bytes),
+        Float::Bf16 => widen(bytes, scratch, bf16::from_le_bytes),
+        Float::F32 => read(bytes, scratch, |bytes| f64::from(f32::from_le_bytes(bytes))),
+        Float::F64 => read(bytes, scratch, f64::from_le_bytes),
     }
     scratch
+}
+
+fn read<R: Real, const N: usize>(bytes: &[u8], out: &mut [R], read: impl Fn([u8; N]) -> f64) {
+    for (out, bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
+        *out = R::from_f64(read(*bytes));
+    }
+}
+
+fn widen<R: Real, H: Copy + Default>(bytes: &[u8], out: &mut [R], read: impl Fn([u8; 2]) -> H)
+where
+    [H]: HalfFloatSliceExt,
+{
+    let (mut codes, mut values) = ([H::default(); NARROW], [0.0_f32; NARROW]);
+    for (bytes, out) in bytes.chunks(2 * NARROW).zip(out.chunks_mut(NARROW)) {
+        let (codes, values) = (&mut codes[..out.len()], &mut values[..out.len()]);
+        for (code, bytes) in codes.iter_mut().zip(bytes.as_chunks().0) {
+            *code = read(*bytes);
+        }
+        codes.convert_to_f32_slice(values);
+        for (out, value) in out.iter_mut().zip(values) {
+            *out = R::from_f64(f64::from(*value));
+        }
+    }
 }
 
 /// Writes `values` as `float` into `out`, each rounded once to the nearest, ties to even.
@@ -117,22 +183,43 @@ pub fn read_row<'a, R: Real>(float: Float, bytes: &'a [u8], scratch: &'a mut Vec
 /// # Panics
 /// Where lengths differ.
 pub fn write_row<R: Real>(float: Float, values: &[R], out: &mut [u8]) {
-    assert_eq!(
-        out.len(),
-        values.len() * Element::Float(float).width(),
-        "bytes for the values"
-    );
+    let width = Element::Float(float).width();
+    assert_eq!(out.len(), values.len() * width, "bytes for the values");
+    if float == R::FORMAT && cfg!(target_endian = "little") {
+        // SAFETY: an `f32` or `f64` is initialised bytes without gaps, as many as `out` has.
+        out.copy_from_slice(unsafe { std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), out.len()) });
+        return;
+    }
     match float {
-        Float::F16 => put(values, out, F16::write),
-        Float::Bf16 => put(values, out, Bf16::write),
-        Float::F32 => put(values, out, F32::write),
-        Float::F64 => put(values, out, F64::write),
+        Float::F16 => narrow(values, out, f16::to_le_bytes),
+        Float::Bf16 => narrow(values, out, bf16::to_le_bytes),
+        Float::F32 => write(values, out, |value| (value as f32).to_le_bytes()),
+        Float::F64 => write(values, out, f64::to_le_bytes),
     }
 }
 
-fn put<R: Real, const N: usize>(values: &[R], out: &mut [u8], write: fn(f64) -> [u8; N]) {
+fn write<R: Real, const N: usize>(values: &[R], out: &mut [u8], write: impl Fn(f64) -> [u8; N]) {
     for (out, value) in out.as_chunks_mut().0.iter_mut().zip(values) {
         *out = write((*value).into());
+    }
+}
+
+/// By way of an odd `f32`: `half` itself rounds an `f64` twice where the processor converts, and drops its lower bits
+/// where it does not.
+fn narrow<R: Real, H: Copy + Default>(values: &[R], out: &mut [u8], write: impl Fn(H) -> [u8; 2])
+where
+    [H]: HalfFloatSliceExt,
+{
+    let (mut codes, mut odd) = ([H::default(); NARROW], [0.0_f32; NARROW]);
+    for (values, out) in values.chunks(NARROW).zip(out.chunks_mut(2 * NARROW)) {
+        let (codes, odd) = (&mut codes[..values.len()], &mut odd[..values.len()]);
+        for (odd, value) in odd.iter_mut().zip(values) {
+            *odd = value.to_odd();
+        }
+        codes.convert_from_f32_slice(odd);
+        for (out, code) in out.as_chunks_mut().0.iter_mut().zip(codes) {
+            *out = write(*code);
+        }
     }
 }
 
@@ -166,26 +253,4 @@ impl<R: Real> Body for FirstNotFinite<'_, R> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_of_several_that_are_not_finite_is_found() {
-        let mut row = vec![f32::MAX; 5000];
-        assert_eq!(first_not_finite(&row), None);
-        for (place, value) in [
-            (4999, f32::NAN),
-            (2049, f32::NEG_INFINITY),
-            (2048, f32::INFINITY),
-            (0, -f32::NAN),
-        ] {
-            row[place] = value;
-            assert_eq!(first_not_finite(&row), Some(place));
-            assert_eq!(FirstNotFinite(&row).run(), Some(place));
-            let wide: Vec<f64> = row.iter().map(|value| f64::from(*value)).collect();
-            assert_eq!(first_not_finite(&wide), Some(place));
-        }
-        assert_eq!(first_not_finite::<f32>(&[]), None);
-        assert_eq!(first_not_finite(&[f64::MAX, -f64::MIN_POSITIVE, -0.0]), None);
-    }
-}
+mod tests;

@@ -1,0 +1,128 @@
+//! The mean by one sum in `f64` and a bound on its error: settles all but a few in a million of `f32` values.
+//!
+//! # Why the bound holds
+//! Let `u = 2⁻⁵³`, `A = Σ_k |n_k·w_k|`, and `T` the number of terms: updates, and components of partial sums.
+//! - A product of a count below 2⁵³ and an `f32` neither overflows nor underflows: rounding it errs by at most
+//!   `u·|n_k·w_k|`. Adding `T` terms to 0 in any order errs by at most `γ·Σ_k |fl(n_k·w_k)|`, `γ = (T−1)u / (1−(T−1)u)`
+//!   (Higham, Accuracy and Stability of Numerical Algorithms, 4.2; an addition that underflows is exact). So the sum `s` is
+//!   within `(T + 1)·u·A` of `S`, with room for terms in `u²` as long as `T < 2²⁰`.
+//! - `z = RN(RN(S) / N)` is within `(2u + u²)·A/N` of `S/N`; `q = s·fl(1/N)` is within `(2u + u²)·|s|/N` of `s/N`.
+//! - So `|z − q| ≤ (T + 5)·u·A/N` and a little. The sum `a` of the magnitudes is at least `A·(1 − (T + 1)·u)`, and `e`
+//!   is computed from it by two more roundings: `e = a·(T + 9)·u/N` is larger.
+//!
+//! Thus `q − e ≤ z ≤ q + e`. Rounding never changes the order of two numbers and `z` is an `f64`: it lies between the
+//! rounded `q − e` and `q + e` too, and `RN_R(z)` between those rounded to `R`. Where these are equal, they are the mean.
+//!
+//! None of this asks in which order terms are added, nor whether a multiplication is fused with an addition: however
+//! it is computed, what is decided here is what the exact sum gives.
+//!
+//! Two cases are left to the exact sum: a result of 0 whose terms are not all 0, as the sign depends on more than the
+//! bound; and magnitudes above 2¹²⁷, below which nothing can overflow.
+
+use super::{Addend, Block, CHUNK, Sums, UNIT};
+use crate::aggregate::{
+    Real,
+    simd::{Body, widest},
+};
+
+/// The largest sum of magnitudes that is decided here: 2¹²⁷.
+const LARGEST: f64 = (1_u128 << 127) as f64;
+
+impl<R: Real> Block<'_, R> {
+    /// Writes the means of the chunk at `start` that the bound decides, NaN for the others; returns how many others.
+    pub(super) fn single(&self, start: usize, sums: &mut Sums, out: &mut [R]) -> usize {
+        let length = out.len();
+        let Sums { sum, bound, .. } = sums;
+        let (sums, sizes) = (&mut sum[..length], &mut bound[..length]);
+        sums.fill(0.0);
+        sizes.fill(0.0);
+        let mut terms = 0;
+        for (addend, count) in self.counted() {
+            match addend {
+                Addend::Update(values) => {
+                    let values = &values[start..start + length];
+                    let weight = count as f64;
+                    widest(Add {
+                        values,
+                        weight,
+                        sums,
+                        sizes,
+                    });
+                    terms += 1;
+                }
+                Addend::Partial(rows) => {
+                    for row in rows.iter() {
+                        let values = &row[start..start + length];
+                        widest(Add {
+                            values,
+                            weight: 1.0,
+                            sums,
+                            sizes,
+                        });
+                        terms += 1;
+                    }
+                }
+            }
+        }
+        if terms >= 1 << 20 {
+            out.fill(R::from_f64(f64::NAN));
+            return length;
+        }
+        widest(Decide {
+            sums,
+            sizes,
+            inverse: self.total().recip(),
+            error: f64::from(terms + 9) * UNIT * self.total().recip(),
+            out,
+        })
+    }
+}
+
+struct Add<'a, R> {
+    values: &'a [R],
+    weight: f64,
+    sums: &'a mut [f64],
+    sizes: &'a mut [f64],
+}
+
+impl<R: Real> Body for Add<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for ((sum, size), value) in self.sums.iter_mut().zip(self.sizes).zip(self.values) {
+            let term = self.weight * (*value).into();
+            *sum += term;
+            *size += term.abs();
+        }
+    }
+}
+
+struct Decide<'a, R> {
+    sums: &'a [f64],
+    sizes: &'a [f64],
+    inverse: f64,
+    error: f64,
+    out: &'a mut [R],
+}
+
+impl<R: Real> Body for Decide<'_, R> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run(self) -> usize {
+        let mut undecided = 0_u32;
+        for ((out, sum), size) in self.out.iter_mut().zip(self.sums).zip(self.sizes) {
+            let middle = sum * self.inverse;
+            let error = size * self.error;
+            let low = R::from_f64(middle - error);
+            let high = R::from_f64(middle + error);
+            let decided = (low == high) & (*size <= LARGEST) & ((low != R::ZERO) | (*size == 0.0));
+            *out = if decided { low } else { R::from_f64(f64::NAN) };
+            undecided += u32::from(!decided);
+        }
+        undecided as usize
+    }
+}
+
+const _: () = assert!(CHUNK < u32::MAX as usize);
