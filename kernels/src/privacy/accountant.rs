@@ -41,14 +41,16 @@ impl Accountant {
         }
     }
 
-    /// What `rounds` rounds of taking part promise at `delta`.
+    /// What `rounds` rounds of taking part promise at `delta`: [`convert`] over [`ORDERS`].
+    ///
+    /// A bound through Rényi divergences, never below the exact loss of Gaussian noise and some 5 to 20 % above it.
     ///
     /// # Errors
     /// `Delta` unless it is more than 0 and below 1
     /// # Example
     /// ```
     /// let spent = kernels::privacy::Accountant::new(1.0)?.epsilon(10, 1e-5)?;
-    /// assert!((17.0..18.0).contains(&spent.epsilon), "{}", spent.epsilon);
+    /// assert!((19.0..19.1).contains(&spent.epsilon), "{}", spent.epsilon);
     /// # Ok::<(), kernels::privacy::PrivacyError>(())
     /// ```
     pub fn epsilon(&self, rounds: u64, delta: f64) -> Result<Spent, PrivacyError> {

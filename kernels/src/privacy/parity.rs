@@ -59,7 +59,6 @@ fn sampled_divergences_are_those_of_dp_accounting_at_whole_orders_and_of_the_qua
         let (share, noise) = (number(&case["share"]), number(&case["noise"]));
         let ours = rdp_subsampled(share, noise, case["steps"].as_u64().unwrap(), &shown).unwrap();
         for (ours, exact) in ours.iter().zip(numbers(&case["exact"])) {
-            println!("EX {share} {noise} {} {:e}", ours.order, ours.bound / exact - 1.0);
             close(ours.bound, exact, 1e-11, &format!("{share} {noise} {ours:?}"));
         }
         for (ours, theirs) in ours.iter().zip(numbers(&case["divergences"])) {
@@ -86,7 +85,6 @@ fn sampled_steps_cost_what_dp_accounting_says_or_a_little_less() {
             let spent = convert(&ours, number(&wanted["delta"])).unwrap();
             let (epsilon, order) = (number(&wanted["epsilon"]), number(&wanted["order"]));
             let what = format!("{share} {noise} {spent:?} {order}");
-            println!("EPS {what} {epsilon} {:e}", spent.epsilon / epsilon - 1.0);
             if order.fract() == 0.0 && order == spent.order {
                 close(spent.epsilon, epsilon, 1e-9, &what);
             } else {
@@ -94,7 +92,7 @@ fn sampled_steps_cost_what_dp_accounting_says_or_a_little_less() {
                     spent.epsilon <= epsilon * (1.0 + 1e-9),
                     "{what} is more than {epsilon}"
                 );
-                close(spent.epsilon, epsilon, 2e-2, &what);
+                close(spent.epsilon, epsilon, 1e-2, &what);
             }
         }
     }
@@ -109,7 +107,8 @@ fn classic_epsilon(share: f64, noise: f64, steps: u64, delta: f64) -> f64 {
     epsilons.fold(f64::INFINITY, f64::min)
 }
 
-/// Abadi et al. 2016, arXiv:1607.00133, section 5.1 and figure 2: q = 0.01, σ = 4, δ = 10⁻⁵, 100 epochs of 1/q steps: ε = 1.26.
+/// Abadi et al. 2016, arXiv:1607.00133, the text beside figure 2: ε = 1.26 for q = 0.01, σ = 4, δ = 10⁻⁵ and 100 epochs of
+/// 1/q steps.
 #[test]
 fn the_first_moments_accountant_is_met() {
     let epsilon = classic_epsilon(0.01, 4.0, 10_000, 1e-5);
@@ -135,7 +134,6 @@ fn the_loss_is_never_below_the_exact_one_of_gaussian_noise_and_close_to_it() {
             .epsilon(rounds, delta)
             .unwrap()
             .epsilon;
-        println!("EXACT {noise} {rounds} {delta} {exact} {ours}");
         assert!(ours >= exact, "{noise} {rounds} {delta}: {ours} is below {exact}");
         assert!(
             ours < 1.2 * exact + 0.02,
@@ -173,7 +171,6 @@ fn noise_is_what_openssl_and_forty_digits_make_of_it() {
             whole(&of[3]),
         );
         let (ours, theirs) = (noise.normal(whole(&case["index"])), number(&case["normal"]));
-        println!("NOISE {case} {ours} {:x}", ours.to_bits());
         assert!((ours - theirs).abs() < 5e-15, "{case}: {ours}");
     }
 }
