@@ -25,7 +25,7 @@
 //! Two cases are left to the exact sum: a result of 0 whose terms are not all 0, as the sign depends on more than the
 //! bound; and magnitudes above 2¹²⁷, below which nothing can overflow.
 
-use super::{Addend, Block, CHUNK, Sums, UNIT, Undecided};
+use super::{Addend, Block, Sums, UNIT, Undecided};
 use crate::aggregate::{
     Real,
     widest::{Loop, widest},
@@ -165,4 +165,48 @@ impl<R: Real> Loop for Decide<'_, R> {
     }
 }
 
-const _: () = assert!(CHUNK < u32::MAX as usize);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loops_with_and_without_avx2_give_the_same_bits() {
+        let values: Vec<f32> = (0..999).map(|i| (i as f32).sin() * 0.1).collect();
+        let (mut sums, mut sizes) = (vec![0.1; 999], vec![0.2; 999]);
+        let (mut plain_sums, mut plain_sizes) = (sums.clone(), sizes.clone());
+        let (mut out, mut plain_out) = (vec![0.0_f32; 999], vec![0.0_f32; 999]);
+        let weight = 12345.0;
+        widest(Add {
+            values: &values,
+            weight,
+            sums: &mut sums,
+            sizes: &mut sizes,
+        });
+        Add {
+            values: &values,
+            weight,
+            sums: &mut plain_sums,
+            sizes: &mut plain_sizes,
+        }
+        .run();
+        assert_eq!((&sums, &sizes), (&plain_sums, &plain_sizes));
+        let (inverse, error) = (0.3, 1e-12);
+        let wide = Decide {
+            sums: &sums,
+            sizes: &sizes,
+            inverse,
+            error,
+            out: &mut out,
+        };
+        let plain = Decide {
+            sums: &sums,
+            sizes: &sizes,
+            inverse,
+            error,
+            out: &mut plain_out,
+        };
+        assert_eq!(widest(wide), plain.run());
+        let bits = |row: &[f32]| row.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&out), bits(&plain_out));
+    }
+}
