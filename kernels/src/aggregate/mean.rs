@@ -174,14 +174,14 @@ pub fn mean_f64<R: Real>(
 
 /// What stands in a result's place until it is decided.
 trait Undecided {
-    fn is_undecided(self) -> bool;
+    fn is_undecided(&self) -> bool;
 }
 
 impl<R: Real> Undecided for R {
     /// A mean is never NaN.
     #[inline(always)]
     #[expect(clippy::eq_op, reason = "NaN is what does not equal itself")]
-    fn is_undecided(self) -> bool {
+    fn is_undecided(&self) -> bool {
         self != self
     }
 }

@@ -148,3 +148,44 @@ impl Body for Decide<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loops_with_and_without_avx2_give_the_same_bits() {
+        let values: Vec<f64> = (0..999).map(|i| f64::from(i).sin() * 0.1).collect();
+        let (mut wide, mut plain) = (Sums::new(), Sums::new());
+        for piece in [3.0, 77.0, 1e15] {
+            let values = values.as_slice();
+            widest(Add::<_, false> {
+                values,
+                piece,
+                sums: &mut wide,
+            });
+            widest(Add::<_, true> {
+                values,
+                piece,
+                sums: &mut wide,
+            });
+            Add::<_, false> {
+                values,
+                piece,
+                sums: &mut plain,
+            }
+            .run();
+            Add::<_, true> {
+                values,
+                piece,
+                sums: &mut plain,
+            }
+            .run();
+        }
+        let bits = |row: &[f64]| row.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&wide.sum), bits(&plain.sum));
+        assert_eq!(bits(&wide.error), bits(&plain.error));
+        assert_eq!(bits(&wide.bound), bits(&plain.bound));
+        assert!(wide.bound[1] > 0.0);
+    }
+}

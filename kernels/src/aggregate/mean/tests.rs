@@ -263,10 +263,8 @@ fn models(updates: usize, length: usize) -> Vec<Vec<f32>> {
 fn blocks_of_any_length_give_what_each_value_gives_alone() {
     let mut rows = models(5, 2 * CHUNK + 77);
     // A stretch that the bound cannot decide, long enough for a cascade; zeros of either sign.
-    for place in CHUNK + 100..CHUNK + 200 {
-        rows[0][place] = 1e30;
-        rows[1][place] = -1e30;
-    }
+    rows[0][CHUNK + 100..CHUNK + 200].fill(1e30);
+    rows[1][CHUNK + 100..CHUNK + 200].fill(-1e30);
     rows.iter_mut().for_each(|row| row[5] = -0.0);
     let counts = [3, 3, 11, 1 << 30, 7];
     let weights = Weights::new(&counts).unwrap();
