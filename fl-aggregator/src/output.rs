@@ -143,12 +143,11 @@ fn state_tensors(inputs: &Inputs, recipe: &Recipe) -> (Vec<NewTensor>, Vec<Place
         let mut add = |prefix: &str, wanted: bool| {
             wanted.then(|| {
                 let values: usize = tensor.shape.iter().product();
-                let dtype = computed(float_of(tensor));
                 tensors.push(NewTensor {
                     name: format!("{prefix}{}", tensor.name),
-                    dtype: dtype.to_string(),
+                    dtype: "F64".to_owned(),
                     shape: tensor.shape.clone(),
-                    bytes: values * dtype.bitsize() / 8,
+                    bytes: values * 8,
                 });
                 tensors.len() - 1
             })
@@ -158,14 +157,6 @@ fn state_tensors(inputs: &Inputs, recipe: &Recipe) -> (Vec<NewTensor>, Vec<Place
         places.control = add(CONTROL, recipe.control_share.is_some());
     }
     (tensors, layout)
-}
-
-/// The type a format is computed on in, which memories are kept in.
-fn computed(float: Float) -> safetensors::Dtype {
-    match float {
-        Float::F16 | Float::Bf16 | Float::F32 => safetensors::Dtype::F32,
-        Float::F64 => safetensors::Dtype::F64,
-    }
 }
 
 /// The row of an update; rules that look at each update get no sums.
@@ -182,8 +173,8 @@ struct Scratch<R> {
     mean: Vec<f64>,
     stepped: Vec<f64>,
     new: Vec<R>,
-    first: Vec<R>,
-    second: Vec<R>,
+    first: Vec<f64>,
+    second: Vec<f64>,
     sorted: Vec<R>,
     bytes: Vec<u8>,
 }
@@ -312,7 +303,7 @@ impl Work<'_> {
             }
         }
         if let Some(share) = self.recipe.control_share.filter(|_| !is_statistic) {
-            self.control(share, piece, stepped, first, bytes)?;
+            self.control::<R>(share, piece, stepped, first, bytes)?;
         }
         let width = Element::Float(float).width();
         bytes.resize(piece.range.len() * width, 0);
@@ -345,45 +336,42 @@ impl Work<'_> {
     }
 
     /// Zeros before the first round.
-    fn read_state<R: Real>(
+    fn read_state(
         &self,
         prefix: &str,
         wanted: bool,
         piece: &Piece,
-        out: &mut Vec<R>,
+        out: &mut Vec<f64>,
     ) -> Result<(), JobError> {
         out.clear();
         if !wanted {
             return Ok(());
         }
         let tensor = &self.inputs.global.tensors[piece.tensor];
-        let dtype = computed(float_of(tensor));
-        match self.state.tensor(prefix, &tensor.name, dtype, &tensor.shape)? {
-            None => out.resize(piece.range.len(), R::ZERO),
+        match self.state.tensor(prefix, &tensor.name, &tensor.shape)? {
+            None => out.resize(piece.range.len(), 0.0),
             Some(bytes) => {
-                let width = Element::Float(R::FORMAT).width();
                 let mut scratch = Vec::new();
-                let bytes = &bytes[piece.range.start * width..piece.range.end * width];
-                out.extend_from_slice(read_row(R::FORMAT, bytes, &mut scratch));
+                let bytes = &bytes[piece.range.start * 8..piece.range.end * 8];
+                out.extend_from_slice(read_row(Float::F64, bytes, &mut scratch));
             }
         }
         Ok(())
     }
 
-    fn write_state<R: Real>(
+    fn write_state(
         &self,
         place: Option<usize>,
         piece: &Piece,
-        values: &[R],
+        values: &[f64],
         bytes: &mut Vec<u8>,
     ) -> Result<(), JobError> {
         let (Some(state), Some(place)) = (self.new_state, place) else {
             return Ok(());
         };
-        let width = Element::Float(R::FORMAT).width();
-        bytes.resize(values.len() * width, 0);
-        write_row(R::FORMAT, values, bytes);
-        state.write(place, piece.range.start * width, bytes)
+        bytes.resize(values.len() * 8, 0);
+        write_row(Float::F64, values, bytes);
+        state.write(place, piece.range.start * 8, bytes)
     }
 
     /// The server's control variate: `c + Σ_k share·Δc_k`.
@@ -392,7 +380,7 @@ impl Work<'_> {
         share: f64,
         piece: &Piece,
         doubles: &mut Vec<f64>,
-        variate: &mut Vec<R>,
+        variate: &mut Vec<f64>,
         bytes: &mut Vec<u8>,
     ) -> Result<(), JobError> {
         let float = float_of(&self.inputs.global.tensors[piece.tensor]);
@@ -413,7 +401,7 @@ impl Work<'_> {
         combine_differences(&rows, &vec![share; rows.len()], &zeros, doubles)
             .map_err(|error| explain(self.inputs, &self.chosen, piece, &error))?;
         for (variate, change) in variate.iter_mut().zip(&*doubles) {
-            *variate = R::from_f64((*variate).into() + change);
+            *variate += change;
         }
         self.write_state(self.layout[piece.tensor].control, piece, variate, bytes)
     }

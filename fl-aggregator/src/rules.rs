@@ -218,12 +218,9 @@ impl Plain<'_> {
             | Strategy::Fedavgm { .. }
             | Strategy::Fedadam { .. }
             | Strategy::Fedyogi { .. }
-            | Strategy::Fedadagrad { .. } => self.mean_of(everyone()),
+            | Strategy::Fedadagrad { .. } => self.mean_of(everyone(), Integers::Largest),
             Strategy::Fednova => {
-                let steps: Vec<u64> = stated(self.inputs, LOCAL_STEPS)?
-                    .iter()
-                    .map(|s| *s as u64)
-                    .collect();
+                let steps = stated(self.inputs, LOCAL_STEPS)?;
                 let coefficients = aggregate::fednova(&counts, &steps).map_err(unfit)?;
                 self.differences(coefficients, Statistics::Mean)
             }
@@ -248,7 +245,7 @@ impl Plain<'_> {
             }
             Strategy::Qfedavg { q, learning_rate } => {
                 let losses = stated(self.inputs, TRAIN_LOSS)?;
-                let norms = squared_norms(self.inputs, &self.kept)?;
+                let norms = squared_norms(self.inputs, |number| self.is_parameter(number))?;
                 let coefficients = aggregate::qfedavg(&losses, &norms, q, learning_rate).map_err(unfit)?;
                 self.differences(coefficients, Statistics::Mean)
             }
@@ -268,13 +265,13 @@ impl Plain<'_> {
             Strategy::Krum { byzantine } => {
                 let distances = self.distances_for("krum", byzantine)?;
                 let chosen = aggregate::krum(&distances, byzantine as usize).map_err(unfit)?;
-                self.mean_of(vec![chosen])
+                self.mean_of(vec![chosen], Integers::LowerMedian)
             }
             Strategy::MultiKrum { byzantine, keep } => {
                 let distances = self.distances_for("multi_krum", byzantine)?;
                 let chosen =
                     aggregate::multi_krum(&distances, byzantine as usize, keep as usize).map_err(unfit)?;
-                self.mean_of(chosen)
+                self.mean_of(chosen, Integers::LowerMedian)
             }
             Strategy::Bulyan { byzantine } => {
                 let distances = distances(self.inputs, &self.kept)?;
@@ -301,7 +298,7 @@ impl Plain<'_> {
                 Ok(recipe)
             }
             Strategy::NormBound { norm } => {
-                let norms = squared_norms(self.inputs, &self.kept)?;
+                let norms = squared_norms(self.inputs, |number| !self.kept[number])?;
                 let total = self.inputs.total_samples as f64;
                 let share = |(count, squared): (&u64, &f64)| {
                     *count as f64 / total * clip_factor(norm, squared.sqrt())
@@ -335,7 +332,7 @@ impl Plain<'_> {
     }
 
     /// The mean of `chosen`, which stand in the order of the updates.
-    fn mean_of(self, mut chosen: Vec<usize>) -> Result<Recipe, JobError> {
+    fn mean_of(self, mut chosen: Vec<usize>, integers: Integers) -> Result<Recipe, JobError> {
         chosen.sort_unstable();
         let all = counts(self.inputs);
         let counts: Vec<u64> = chosen.iter().map(|number| all[*number]).collect();
@@ -346,7 +343,7 @@ impl Plain<'_> {
             shares[*number] = all[*number] as f64 / total as f64;
         }
         let (parameters, statistics) = (Floats::Mean(weights()?), Floats::Mean(weights()?));
-        let mut recipe = self.recipe(chosen, parameters, statistics, Integers::Largest);
+        let mut recipe = self.recipe(chosen, parameters, statistics, integers);
         recipe.shares = Some(shares);
         Ok(recipe)
     }
@@ -373,6 +370,10 @@ impl Plain<'_> {
     ) -> Result<Recipe, JobError> {
         chosen.sort_unstable();
         Ok(self.recipe(chosen, parameters, statistics, Integers::LowerMedian))
+    }
+
+    fn is_parameter(&self, number: usize) -> bool {
+        !self.kept[number] && !is_running_statistic(&self.inputs.global.tensors[number].name)
     }
 
     /// Distances, with a warning where the rule promises nothing.
@@ -422,7 +423,10 @@ fn private_mean(
         );
         return Err(JobError::new(JobExit::Usage, message));
     }
-    let norms: Vec<f64> = squared_norms(inputs, &kept)?.into_iter().map(f64::sqrt).collect();
+    let norms: Vec<f64> = squared_norms(inputs, |number| !kept[number])?
+        .into_iter()
+        .map(f64::sqrt)
+        .collect();
     let Clipped {
         coefficients,
         norm,
@@ -479,10 +483,10 @@ fn distances(inputs: &Inputs, kept: &[bool]) -> Result<Distances, JobError> {
     Ok(distances)
 }
 
-/// Squared L2 norms of the updates' differences from the global model, over the same tensors.
-fn squared_norms(inputs: &Inputs, kept: &[bool]) -> Result<Vec<f64>, JobError> {
+/// Squared L2 norms of the updates' differences from the global model, over the floating-point tensors that are wanted.
+fn squared_norms(inputs: &Inputs, wanted: impl Fn(usize) -> bool) -> Result<Vec<f64>, JobError> {
     let updates: Vec<&Update> = inputs.updates.iter().collect();
-    let (narrow, wide) = float_pieces(inputs, |number| !kept[number]);
+    let (narrow, wide) = float_pieces(inputs, wanted);
     let count = updates.len();
     let sums = [
         each_row::<f32>(inputs, &updates, &narrow, count, |global, rows, _, sums| {

@@ -12,6 +12,7 @@ use contract::{
     job::JobError,
     tensors::{Header, TensorKind},
 };
+use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 
 use crate::{inputs::lineage, tensor_file::TensorFile};
@@ -126,17 +127,11 @@ impl State {
         })
     }
 
-    /// The bytes of the tensor `prefix` + `name`, which must have `bytes` bytes; none at the beginning.
+    /// The bytes of the `f64` tensor `prefix` + `name` of this shape; none at the beginning.
     ///
     /// # Errors
     /// [`JobError`]: the file lacks it, or it has another shape
-    pub fn tensor(
-        &self,
-        prefix: &str,
-        name: &str,
-        dtype: safetensors::Dtype,
-        shape: &[usize],
-    ) -> Result<Option<&[u8]>, JobError> {
+    pub fn tensor(&self, prefix: &str, name: &str, shape: &[usize]) -> Result<Option<&[u8]>, JobError> {
         let Some(file) = &self.file else { return Ok(None) };
         let full = format!("{prefix}{name}");
         let Some(number) = file.find(&full) else {
@@ -146,9 +141,9 @@ impl State {
             ));
         };
         let tensor = &file.tensors[number];
-        if (tensor.dtype, &tensor.shape[..]) != (dtype, shape) {
+        if (tensor.dtype, &tensor.shape[..]) != (Dtype::F64, shape) {
             let reason = format!(
-                "tensor `{full}` is {} {:?}, not {dtype} {shape:?}",
+                "tensor `{full}` is {} {:?}, not F64 {shape:?}",
                 tensor.dtype, tensor.shape
             );
             return Err(JobError::invalid(file.path(), reason));

@@ -122,11 +122,13 @@ impl<R: Real> Body for AddGlobal<'_, R> {
 /// Why there are no coefficients.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CoefficientError {
-    /// A client trained for no steps.
-    #[error("update {part} states 0 local steps")]
-    NoSteps {
+    /// Local steps that are no number above 0.
+    #[error("update {part} states {steps} local steps, it must be more than 0")]
+    Steps {
         /// The update, counted from 0.
         part: usize,
+        /// As stated.
+        steps: f64,
     },
     /// A loss below 0, or none.
     #[error("update {part} states a loss of {loss}, it must be 0 or more")]
@@ -165,26 +167,32 @@ pub fn clip_factor(bound: f64, norm: f64) -> f64 {
 /// `c_k = τ_eff·p_k/τ_k`. Equal numbers of steps give FedAvg.
 ///
 /// # Shapes
-/// - `counts`: samples of K clients; `steps`: local steps of the same clients; returns K
+/// - `counts`: samples of K clients; `steps`: local steps of the same clients, or with momentum the L1 norm of the
+///   weights with which gradients entered the difference; returns K
 /// # Errors
-/// `Counts` as [`Weights::new`]; `NoSteps` for a client without any
+/// `Counts` as [`Weights::new`]; `Steps` for a client without any
 /// # Panics
 /// Where lengths differ.
 /// # Source
-/// Wang et al. 2020, arXiv:2007.07481, equation 4, with `a_k` of plain SGD
-pub fn fednova(counts: &[u64], steps: &[u64]) -> Result<Vec<f64>, CoefficientError> {
+/// Wang et al. 2020, arXiv:2007.07481, equation 4, `τ_k` being `‖a_k‖₁`
+pub fn fednova(counts: &[u64], steps: &[f64]) -> Result<Vec<f64>, CoefficientError> {
     assert_eq!(counts.len(), steps.len(), "steps of each client");
     let total = Weights::new(counts)?.total() as f64;
-    if let Some(part) = steps.iter().position(|steps| *steps == 0) {
-        return Err(CoefficientError::NoSteps { part });
+    if let Some(part) = steps
+        .iter()
+        .position(|steps| !(*steps > 0.0 && steps.is_finite()))
+    {
+        let steps = steps[part];
+        return Err(CoefficientError::Steps { part, steps });
     }
     let each = || counts.iter().zip(steps);
-    let steps_of_samples: u128 = each()
-        .map(|(count, steps)| u128::from(*count) * u128::from(*steps))
-        .sum();
-    let effective = steps_of_samples as f64 / total;
+    let mut sum = Expansion::default();
+    for (count, steps) in each() {
+        sum.add(*count as f64 * steps);
+    }
+    let effective = sum.nearest() / total;
     Ok(each()
-        .map(|(count, steps)| effective * (*count as f64 / total) / *steps as f64)
+        .map(|(count, steps)| effective * (*count as f64 / total) / steps)
         .collect())
 }
 

@@ -46,19 +46,19 @@ fn clipping_scales_down_but_not_up() {
 
 #[test]
 fn fednova_with_equal_steps_is_fedavg() {
-    assert_eq!(fednova(&[1, 3], &[7, 7]).unwrap(), [0.25, 0.75]);
+    assert_eq!(fednova(&[1, 3], &[7.0, 7.0]).unwrap(), [0.25, 0.75]);
 }
 
 #[test]
 fn fednova_divides_each_difference_by_its_steps() {
     // p = 1/4, 3/4; τ = 2, 6; τ_eff = 5.
     assert_eq!(
-        fednova(&[10, 30], &[2, 6]).unwrap(),
+        fednova(&[10, 30], &[2.0, 6.0]).unwrap(),
         [5.0 * 0.25 / 2.0, 5.0 * 0.75 / 6.0]
     );
     assert_eq!(
-        fednova(&[1, 1], &[1, 0]),
-        Err(CoefficientError::NoSteps { part: 1 })
+        fednova(&[1, 1], &[1.0, 0.0]),
+        Err(CoefficientError::Steps { part: 1, steps: 0.0 })
     );
     assert_eq!(fednova(&[], &[]), Err(CombineError::NoParts.into()));
 }

@@ -163,7 +163,7 @@ fn blocks_and_vectors_give_what_each_value_gives_alone() {
     let global: Vec<f32> = (0..length).map(|i| (i as f32 * 0.37).sin()).collect();
     let mean: Vec<f64> = (0..length).map(|i| (i as f64 * 0.11).cos()).collect();
     for step in [ADAM, YOGI, ADAGRAD, MOMENTUM] {
-        let (mut first, mut second) = (vec![0.25_f32; length], vec![0.5_f32; length]);
+        let (mut first, mut second) = (vec![0.25_f64; length], vec![0.5_f64; length]);
         let mut out = vec![0.0_f32; length];
         let moments = Moments {
             first: if step.uses_first() { &mut first } else { &mut [] },
@@ -171,7 +171,7 @@ fn blocks_and_vectors_give_what_each_value_gives_alone() {
         };
         step.apply(3, &global, &mean, moments, &mut out).unwrap();
         for place in 0..length {
-            let (mut m, mut v, mut alone) = ([0.25_f32], [0.5_f32], [0.0_f32]);
+            let (mut m, mut v, mut alone) = ([0.25_f64], [0.5_f64], [0.0_f32]);
             let moments = Moments {
                 first: &mut m,
                 second: &mut v,
