@@ -24,8 +24,14 @@ pub mod model;
 pub mod ops;
 #[cfg(feature = "train")]
 pub mod optim;
+#[cfg(feature = "train")]
+pub mod pieces;
+#[cfg(feature = "train")]
+pub mod residual;
 pub mod run;
 #[cfg(feature = "train")]
 mod threads;
 #[cfg(feature = "train")]
 pub mod train;
+#[cfg(feature = "train")]
+pub mod update;

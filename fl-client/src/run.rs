@@ -26,7 +26,11 @@ pub fn run(job: Job) -> Result<(), JobError> {
             );
             Err(JobError::new(JobExit::Usage, text).help("use an fl-client built with the feature `train`"))
         }
-        job @ Job::Aggregate(_) => {
+        job @ (Job::Keys(_) | Job::Reveal(_)) => {
+            let text = format!("`{}` is not built in", job.name());
+            Err(JobError::new(JobExit::Usage, text))
+        }
+        job @ (Job::Aggregate(_) | Job::Partial(_)) => {
             let text = format!("`{}` is a job of `{}`", job.name(), job.binary().as_str());
             Err(JobError::new(JobExit::Usage, text))
         }
