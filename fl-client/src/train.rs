@@ -13,6 +13,7 @@ use contract::{
     ids::{ClientId, Round},
     job::{JobError, write_json},
     metrics::{Metrics, Subject},
+    secure::Identity,
     tensors::{ABSENT, ENCODING, Header, LOCAL_STEPS, TensorKind},
     training::Absence,
     units::SampleCount,
@@ -22,6 +23,8 @@ use crate::{
     batches::Samples,
     checks::{Expected, Owner},
     fit::{Course, fit},
+    keys::KeyRing,
+    mask::{Masks, Tensor, Values},
     model::{Model, Weights},
     optim::local_steps,
     pieces::write_pieces,
@@ -33,7 +36,7 @@ use crate::{
 /// Runs the job.
 ///
 /// # Errors
-/// What reading the model, the residual or the shard, training, encoding or writing ran into; nothing is written then.
+/// What reading the model, the residual, keys or the shard, training, encoding or writing ran into; nothing is written then.
 /// With `--absence allowed`, a shard that is missing or damaged, samples that cannot be trained on and training that leaves
 /// the finite numbers are no errors: see [`Absence::Allowed`].
 pub fn run(args: &TrainArgs) -> Result<(), JobError> {
@@ -54,8 +57,8 @@ pub fn run(args: &TrainArgs) -> Result<(), JobError> {
         encoding,
         residual_in,
         residual_out,
-        secret_key: _,
-        public_keys: _,
+        secret_key,
+        public_keys,
         absence,
         update,
         metrics,
@@ -77,6 +80,21 @@ pub fn run(args: &TrainArgs) -> Result<(), JobError> {
         (None, Some(_)) => Some(Residual::zeros(&model)),
         (_, None) => None,
     };
+    let masks = match secret_key {
+        None => None,
+        Some(secret) => {
+            let of = Identity {
+                experiment: experiment.clone(),
+                dataset: dataset.clone(),
+                spec_digest: spec_digest.clone(),
+                client: *client,
+            };
+            Some(Masks::new(
+                &KeyRing::open(of, secret.path(), public_keys)?,
+                *round,
+            )?)
+        }
+    };
     let task = Task {
         expected,
         round: *round,
@@ -93,18 +111,21 @@ pub fn run(args: &TrainArgs) -> Result<(), JobError> {
         model,
         weights,
         residual,
+        masks,
     };
     let outputs = Outputs {
         update: update.path(),
         residual: residual_out.as_ref().map(OutputFile::path),
         metrics: metrics.path(),
     };
-    match task.train(shard.path()) {
-        Ok(trained) => task.send(trained, outputs),
+    match task
+        .train(shard.path())
+        .and_then(|trained| task.send(trained, outputs))
+    {
         Err(error) if *absence == Some(Absence::Allowed) && is_the_clients(&error) => {
             task.send_absence(&error, outputs)
         }
-        Err(error) => Err(error),
+        ended => ended,
     }
 }
 
@@ -153,6 +174,8 @@ struct Task<'a> {
     weights: Weights,
     /// With error feedback: what the last encoding left out.
     residual: Option<Residual>,
+    /// With a secret key: what hides the update among the others'.
+    masks: Option<Masks>,
 }
 
 /// Where results go.
@@ -174,7 +197,7 @@ struct Trained {
     encoded: Option<(Encoding, EncodedUpdate)>,
 }
 
-/// Whether what [`Task::train`] ran into lies in the client's data or training, not in how the job was started or where it
+/// Whether what [`Task::train`] or [`Task::send`] ran into lies in the client's data or training, not in how the job was started or where it
 /// runs.
 fn is_the_clients(error: &JobError) -> bool {
     match error.exit {
@@ -227,8 +250,13 @@ impl Task<'_> {
             encoded,
         } = trained;
         let header = self.update_header(synthetic, num_samples);
+        let steps = (LOCAL_STEPS, local_steps.write());
+        if let Some(masks) = &self.masks {
+            self.send_masked(masks, &header, &[steps], &weights, outputs.update)?;
+            return self.report(&header, epoch_loss, None, outputs.metrics);
+        }
         let mut metadata = header.to_metadata();
-        metadata.insert(LOCAL_STEPS.to_owned(), local_steps.write());
+        metadata.insert(steps.0.to_owned(), steps.1);
         match encoded {
             None => weights.save_with(outputs.update, &metadata, &self.model)?,
             Some((encoding, update)) => {
@@ -241,6 +269,33 @@ impl Task<'_> {
             }
         }
         self.report(&header, epoch_loss, None, outputs.metrics)
+    }
+
+    /// Sends what only a sum with the other clients' updates tells.
+    fn send_masked(
+        &self,
+        masks: &Masks,
+        header: &Header,
+        metadata: &[(&str, String)],
+        weights: &Weights,
+        update: &Path,
+    ) -> Result<(), JobError> {
+        let specs = || self.model.tensors().iter().enumerate();
+        let counters: Vec<Option<[u8; 8]>> = specs()
+            .map(|(index, _)| weights.count(index).map(i64::to_le_bytes))
+            .collect();
+        let tensors: Vec<Tensor<'_>> = specs()
+            .zip(&counters)
+            .map(|((index, spec), counter)| Tensor {
+                name: &spec.name,
+                shape: &spec.shape,
+                values: match counter {
+                    None => Values::Real(weights.real(index)),
+                    Some(bytes) => Values::Kept { dtype: "I64", bytes },
+                },
+            })
+            .collect();
+        with_threads(self.threads, || masks.write(update, header, metadata, &tensors))
     }
 
     /// Sends no tensors but the reason; what the last encoding left out waits for the next update.

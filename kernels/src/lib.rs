@@ -11,6 +11,7 @@
 //! | [`metrics`] | log-probabilities and truth | accuracy, F1, AUROC, loss |
 //! | [`partition`] | patients, classes, institutions | test split, clients, divergences |
 //! | [`phantom`] | a seed and a finding | a drawn radiograph |
+//! | [`secure`] | updates, keys of clients | masked updates of which only the sum can be read |
 
 pub mod aggregate;
 pub mod codec;
@@ -19,3 +20,4 @@ pub mod metrics;
 pub mod partition;
 pub mod phantom;
 pub mod random;
+pub mod secure;
