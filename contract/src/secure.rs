@@ -18,6 +18,13 @@ use crate::{
 /// off by at most `K·2⁻²⁵ / (total samples)`: 3·10⁻⁹ for clients of ten samples each.
 pub const FRACTION_BITS: u32 = 24;
 
+/// Metadata key of a masked update's check: its sample count plus the masks of the parameter after the last, modulo 2⁶⁴,
+/// as a decimal number.
+///
+/// The checks of a round's updates, with the leftover masks taken out as for every parameter, sum to the sum of their
+/// sample counts. If they do not, masks did not cancel: keys of another run, a reveal or an update too many or too few.
+pub const MASK_CHECK: &str = "mask_check";
+
 /// Fewest clients a sum may be of: the sum of one is its update in the clear.
 pub const FEWEST_CLIENTS: usize = 2;
 

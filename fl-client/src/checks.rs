@@ -14,6 +14,7 @@ use contract::{
 use crate::{
     data::shard::Shard,
     model::{Input, Model, ModelFile, Weights},
+    residual::Residual,
 };
 
 /// What the files of a job must agree with.
@@ -88,6 +89,38 @@ impl Expected<'_> {
         check.equal("channels", found.channels, input.channels)?;
         check.equal("number of classes", found.classes, input.classes)?;
         Ok(shard)
+    }
+
+    /// Opens what the encoding of the client's last update left out and checks that it is this client's, of this
+    /// experiment and of a round before `round`.
+    ///
+    /// # Errors
+    /// `InputMissing`, `Io`, `InputInvalid` or `NotFinite`, naming the file.
+    pub fn residual(
+        &self,
+        path: &Path,
+        client: ClientId,
+        round: Round,
+        model: &Model,
+    ) -> Result<Residual, JobError> {
+        let file = ModelFile::open(path)?;
+        let header = file.header()?;
+        let check = Check {
+            path,
+            way_out: "pass the residual the client's last `train` job wrote, or none to start from zero",
+        };
+        check.equal("kind", header.kind, TensorKind::Residual)?;
+        self.check(check, &header)?;
+        check.equal("client", Shown(header.client), Shown(Some(client)))?;
+        if !header.round.is_some_and(|found| found < round) {
+            let reason = format!(
+                "its round is {}, expected one before {round}",
+                Shown(header.round)
+            );
+            return Err(JobError::invalid(path, reason).help(check.way_out));
+        }
+        let values = file.trained(model).map_err(|error| error.help(check.way_out))?;
+        Ok(Residual::from_values(values))
     }
 
     fn check(&self, check: Check<'_>, header: &Header) -> Result<(), JobError> {

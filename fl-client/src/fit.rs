@@ -26,6 +26,13 @@ pub struct Course {
     pub seed: Seed,
 }
 
+impl Course {
+    /// Steps taken over so many samples.
+    pub fn steps(&self, samples: usize) -> u64 {
+        u64::from(self.epochs) * (samples as u64).div_ceil(u64::from(self.batch_size.max(1)))
+    }
+}
+
 /// Trains and returns the mean loss per sample of every epoch, measured while the weights moved.
 ///
 /// # Errors

@@ -1,9 +1,9 @@
-//! Per-client jobs: `prepare`, `stats`, `init`, `train`, `evaluate` and `baseline`.
+//! Per-client jobs: `prepare`, `stats`, `init`, `train`, `evaluate`, `baseline`, `keys` and `reveal`.
 //!
 //! In: typed arguments of `contract`, shards and models as safetensors. Out: models, updates and metrics, all of them
 //! or an error that says what to do. Start at [`run::run`], which takes a job to its module.
 //!
-//! Without the feature `train` there is no burn in the binary: it prepares data, and refuses to train.
+//! Without the feature `train` there is no burn in the binary: it prepares data, makes and reveals keys, and refuses to train.
 
 #[cfg(feature = "train")]
 pub mod baseline;
@@ -18,14 +18,23 @@ pub mod evaluate;
 pub mod fit;
 #[cfg(feature = "train")]
 pub mod init;
+pub mod keys;
+pub mod mask;
 #[cfg(feature = "train")]
 pub mod model;
 #[cfg(feature = "train")]
 pub mod ops;
 #[cfg(feature = "train")]
 pub mod optim;
+#[cfg(feature = "train")]
+pub mod pieces;
+#[cfg(feature = "train")]
+pub mod residual;
+pub mod reveal;
 pub mod run;
 #[cfg(feature = "train")]
 mod threads;
 #[cfg(feature = "train")]
 pub mod train;
+#[cfg(feature = "train")]
+pub mod update;

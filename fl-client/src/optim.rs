@@ -72,6 +72,26 @@ impl Descent {
     }
 }
 
+/// How much gradient `steps` steps put into the difference they make: FedNova's `a`, the L1 norm of the weights with which
+/// the gradients enter it, in units of the learning rate.
+///
+/// Plain SGD weighs each gradient once, so this is `steps`; so it is taken to be for Adam, whose steps have the length of
+/// the learning rate whatever the gradient. Momentum ρ carries a gradient into later steps:
+/// `(τ - ρ·(1 - ρ^τ)/(1 - ρ))/(1 - ρ)`. Weight decay counts as part of the gradient.
+///
+/// # Source
+/// Wang et al. 2020, arXiv:2007.07481, section 4 (local momentum)
+pub fn local_steps(rule: Optimizer, steps: u64) -> f64 {
+    let steps = steps as f64;
+    match rule {
+        Optimizer::Sgd { momentum, .. } => {
+            let kept = 1.0 - momentum;
+            (steps - momentum * (1.0 - momentum.powf(steps)) / kept) / kept
+        }
+        Optimizer::Adam { .. } => steps,
+    }
+}
+
 /// Updates one tensor; says whether all its values are still finite.
 fn update(rule: Optimizer, step: i32, weights: &mut [f32], gradient: &[f32], state: &mut State) -> bool {
     assert_eq!(weights.len(), gradient.len());
@@ -200,6 +220,38 @@ mod tests {
             (weights[0] - 0.9).abs() < 1e-5 && (weights[1] - 1.1).abs() < 1e-5,
             "{weights:?}"
         );
+    }
+
+    #[test]
+    fn local_steps_count_each_gradient_as_often_as_momentum_applies_it() {
+        let sgd = |momentum| Optimizer::Sgd {
+            learning_rate: 1.0,
+            momentum,
+            weight_decay: 0.0,
+        };
+        assert_eq!(local_steps(sgd(0.0), 7), 7.0);
+        for (momentum, steps) in [(0.5, 3), (0.9, 1), (0.9, 20), (0.99, 4)] {
+            // With gradients of 1 and a learning rate of 1, the difference is the sum of their weights.
+            let (mut weights, mut state) = (vec![0.0], State::default());
+            for step in 1..=steps {
+                assert!(update(sgd(momentum), step, &mut weights, &[1.0], &mut state));
+            }
+            let (expected, found) = (-f64::from(weights[0]), local_steps(sgd(momentum), steps as u64));
+            assert!(
+                (expected - found).abs() < 1e-4 * expected,
+                "{expected} is not {found}"
+            );
+        }
+        // 1 + 1.5 + 1.75
+        assert_eq!(local_steps(sgd(0.5), 3), 4.25);
+        let adam = Optimizer::Adam {
+            learning_rate: 0.1,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+        };
+        assert_eq!(local_steps(adam, 7), 7.0);
     }
 
     #[test]

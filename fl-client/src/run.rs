@@ -18,6 +18,8 @@ pub fn run(job: Job) -> Result<(), JobError> {
         Job::Evaluate(args) => crate::evaluate::run(&args),
         #[cfg(feature = "train")]
         Job::Baseline(args) => crate::baseline::run(&args),
+        Job::Keys(args) => crate::keys::run(&args),
+        Job::Reveal(args) => crate::reveal::run(&args),
         #[cfg(not(feature = "train"))]
         job @ (Job::Init(_) | Job::Train(_) | Job::Evaluate(_) | Job::Baseline(_)) => {
             let text = format!(
@@ -26,7 +28,7 @@ pub fn run(job: Job) -> Result<(), JobError> {
             );
             Err(JobError::new(JobExit::Usage, text).help("use an fl-client built with the feature `train`"))
         }
-        job @ Job::Aggregate(_) => {
+        job @ (Job::Aggregate(_) | Job::Partial(_)) => {
             let text = format!("`{}` is a job of `{}`", job.name(), job.binary().as_str());
             Err(JobError::new(JobExit::Usage, text))
         }

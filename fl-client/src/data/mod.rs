@@ -14,7 +14,7 @@
 
 pub mod config;
 pub mod decode;
-mod document;
+pub(crate) mod document;
 #[cfg(test)]
 mod fixtures;
 pub mod manifest;

@@ -1,6 +1,11 @@
 //! Weights on the host: made from a seed, read from a file, written to one.
 
-use std::{collections::BTreeSet, fs::File, io::Write, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::Write,
+    path::Path,
+};
 
 use contract::{
     exit::JobExit,
@@ -62,11 +67,41 @@ impl Weights {
         }
     }
 
-    /// Writes a model or an update: the same weights and header always give the same bytes.
+    /// The values of every tensor, by its place; empty for a counter.
+    pub fn into_reals(self) -> Vec<Vec<f32>> {
+        let reals = self.0.into_iter().map(|values| match values {
+            Values::Real(values) => values,
+            Values::Count(_) => Vec::new(),
+        });
+        reals.collect()
+    }
+
+    /// The counter at `index`; `None` if that tensor holds real values.
+    pub fn count(&self, index: usize) -> Option<i64> {
+        match &self.0[index] {
+            Values::Real(_) => None,
+            Values::Count(count) => Some(*count),
+        }
+    }
+
+    /// Writes a model: the same weights and header always give the same bytes.
     ///
     /// # Errors
     /// `Io` naming the file; nothing is left then.
     pub fn save(&self, path: &Path, header: &Header, model: &Model) -> Result<(), JobError> {
+        self.save_with(path, &header.to_metadata(), model)
+    }
+
+    /// [`Weights::save`] with more metadata than a header has.
+    ///
+    /// # Errors
+    /// `Io` naming the file; nothing is left then.
+    pub fn save_with(
+        &self,
+        path: &Path,
+        metadata: &BTreeMap<String, String>,
+        model: &Model,
+    ) -> Result<(), JobError> {
         let size = |values: &Values| match values {
             Values::Real(values) => ("F32", size_of_val(values.as_slice())),
             Values::Count(count) => ("I64", size_of_val(count)),
@@ -86,7 +121,7 @@ impl Weights {
             })
             .collect();
         write_whole(path, |out| {
-            out.write_all(&encode_header(&header.to_metadata(), &tensors))?;
+            out.write_all(&encode_header(metadata, &tensors))?;
             self.0.iter().try_for_each(|values| match values {
                 Values::Real(values) => {
                     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -177,33 +212,62 @@ impl<'a> ModelFile<'a> {
     /// `InputInvalid` naming the first tensor that is missing, unknown, of another shape or type; `NotFinite` naming one
     /// that holds NaN or infinity.
     pub fn weights(&self, model: &Model) -> Result<Weights, JobError> {
-        let tensors = self.tensors()?;
-        let invalid = |reason: String| {
-            let (arch, input) = (model.arch(), model.input());
+        let (arch, input) = (model.arch(), model.input());
+        let weights = self.values(model, |_| true).map_err(|reason| {
             JobError::invalid(self.path, reason).help(format!(
                 "give weights of {arch} for {} channels, {} pixels a side and {} classes, with the tensor names of \
                  torchvision",
                 input.channels, input.image_size, input.classes
             ))
-        };
-        let known: BTreeSet<&str> = model.tensors().iter().map(|spec| spec.name.as_str()).collect();
+        })?;
+        self.finite(&weights, model)?;
+        Ok(weights)
+    }
+
+    /// The tensors of `model` that follow gradients, each with its shape, and no other; the rest of what is returned is
+    /// empty.
+    ///
+    /// # Errors
+    /// As [`ModelFile::weights`].
+    pub fn trained(&self, model: &Model) -> Result<Weights, JobError> {
+        let weights = self
+            .values(model, |spec| spec.role == Role::Trained)
+            .map_err(|reason| JobError::invalid(self.path, reason))?;
+        self.finite(&weights, model)?;
+        Ok(weights)
+    }
+
+    /// The tensors that `wanted` says are in the file, and nothing for the others; or what is wrong.
+    fn values(&self, model: &Model, wanted: impl Fn(&TensorSpec) -> bool) -> Result<Weights, String> {
+        let tensors = self.tensors().map_err(|error| error.message)?;
+        let specs = || model.tensors().iter();
+        let known: BTreeSet<&str> = specs()
+            .filter(|spec| wanted(spec))
+            .map(|spec| spec.name.as_str())
+            .collect();
         if let Some(name) = tensors
             .names()
             .into_iter()
             .filter(|name| !known.contains(name))
             .min()
         {
-            return Err(invalid(format!("tensor `{name}` is not one of {}", model.arch())));
+            return Err(format!("tensor `{name}` is not one of {}", model.arch()));
         }
         let read = |spec: &TensorSpec| {
+            if !wanted(spec) {
+                return Ok(Values::Real(Vec::new()));
+            }
             let view = tensors
                 .tensor(&spec.name)
-                .map_err(|_| invalid(format!("tensor `{}` is missing", spec.name)))?;
-            read_values(spec, &view).map_err(&invalid)
+                .map_err(|_| format!("tensor `{}` is missing", spec.name))?;
+            read_values(spec, &view)
         };
-        let weights = Weights(model.tensors().iter().map(read).collect::<Result<_, _>>()?);
+        Ok(Weights(specs().map(read).collect::<Result<_, _>>()?))
+    }
+
+    fn finite(&self, weights: &Weights, model: &Model) -> Result<(), JobError> {
         match weights.first_not_finite(model) {
-            None => Ok(weights),
+            None => Ok(()),
             Some(name) => Err(JobError::new(
                 JobExit::NotFinite,
                 format!("`{}`: tensor `{name}` holds NaN or infinity", self.path.display()),

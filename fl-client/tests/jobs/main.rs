@@ -2,218 +2,21 @@
 #![cfg(feature = "train")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Output},
-};
+mod absence;
+mod folder;
+mod updates;
+
+use std::fs;
 
 use contract::{
-    args::{BaselineArgs, EvaluateArgs, InitArgs, Job, TrainArgs},
+    args::{EvaluateArgs, InitArgs, Job, TrainArgs},
     ids::{ClientId, DatasetName, Round, Seed},
-    job::Failure,
-    metrics::{Metrics, Subject},
-    names::FAILURE_FILE,
-    tensors::{Header, TensorKind},
+    metrics::Subject,
+    tensors::TensorKind,
     training::{Arch, BaselineKind, Optimizer},
     units::SampleCount,
 };
-use fl_client::data::shard;
-use safetensors::SafeTensors;
-
-const SIDE: u32 = 12;
-const SGD: Optimizer = Optimizer::Sgd {
-    learning_rate: 0.05,
-    momentum: 0.9,
-    weight_decay: 1e-4,
-};
-
-/// A folder with shards of two clients and a test shard; class 1 has a bright square where class 0 is dark.
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
-        folder.shard("c0.st", "nih", Some(ClientId(0)), 22);
-        folder.shard("c1.st", "nih", Some(ClientId(1)), 10);
-        folder.shard("test.st", "nih", None, 17);
-        folder.shard("other.st", "tcia", None, 9);
-        folder
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn shard(&self, name: &str, dataset: &str, client: Option<ClientId>, samples: u8) {
-        let labels: Vec<u8> = (0..samples).map(|sample| sample % 2).collect();
-        let header = Header {
-            kind: TensorKind::Shard,
-            dataset: dataset.parse().unwrap(),
-            experiment: "e1".parse().unwrap(),
-            spec_digest: "ab".repeat(32).parse().unwrap(),
-            synthetic: true,
-            round: None,
-            client,
-            num_samples: SampleCount(u64::from(samples)),
-            arch: None,
-            channels: 1,
-            image_size: SIDE,
-            num_classes: 2,
-            classes: vec!["dark".to_owned(), "bright".to_owned()],
-            normalize: Some((0.5, 0.25)),
-        };
-        shard::write(&self.path(name), &header, &labels, |rows| {
-            labels
-                .iter()
-                .enumerate()
-                .try_for_each(|(sample, label)| rows.push(&picture(sample, *label)))
-        })
-        .unwrap();
-    }
-
-    /// Runs the binary in the folder.
-    fn command(&self, argv: &[String]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_fl-client"))
-            .args(argv)
-            .current_dir(self.0.path())
-            .output()
-            .unwrap()
-    }
-
-    fn run(&self, job: &Job) -> Output {
-        self.command(&job.to_argv())
-    }
-
-    fn succeed(&self, job: &Job) {
-        let output = self.run(job);
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-
-    /// Exit code, what stderr says, and the failure file, which must agree.
-    fn fail(&self, job: &Job) -> (i32, String) {
-        let before = self.files();
-        let output = self.run(job);
-        let (code, stderr) = (
-            output.status.code().unwrap(),
-            String::from_utf8(output.stderr).unwrap(),
-        );
-        let failure: Failure = contract::job::read_json(&self.path(FAILURE_FILE), 1 << 20).unwrap();
-        assert_eq!(i32::from(failure.exit), code);
-        assert!(stderr.contains(&failure.message), "{stderr}");
-        assert_eq!(self.files(), before, "a failed job leaves no outputs");
-        (code, stderr)
-    }
-
-    /// Every file but the failure file.
-    fn files(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.0.path()).unwrap();
-        let mut names: Vec<_> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.retain(|name| name != FAILURE_FILE);
-        names.sort();
-        names
-    }
-
-    fn metrics(&self, name: &str) -> Metrics {
-        contract::job::read_json(&self.path(name), 1 << 20).unwrap()
-    }
-
-    fn header(&self, name: &str) -> Header {
-        let bytes = fs::read(self.path(name)).unwrap();
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
-        let map = metadata.metadata().clone().unwrap();
-        Header::from_metadata(|key| map.get(key).map(String::as_str)).unwrap()
-    }
-}
-
-fn picture(sample: usize, label: u8) -> Vec<u8> {
-    let bright = |x: u32, y: u32| label == 1 && (4..8).contains(&x) && (4..8).contains(&y);
-    let noise = |x: u32, y: u32| (x * 31 + y * 17 + sample as u32 * 57) % 97;
-    let pixel = |at| {
-        let (x, y) = (at % SIDE, at / SIDE);
-        (noise(x, y) + if bright(x, y) { 150 } else { 20 }) as u8
-    };
-    (0..SIDE * SIDE).map(pixel).collect()
-}
-
-fn nih() -> DatasetName {
-    "nih".parse().unwrap()
-}
-
-fn init(arch: Arch) -> InitArgs {
-    InitArgs {
-        experiment: "e1".parse().unwrap(),
-        dataset: nih(),
-        spec_digest: "ab".repeat(32).parse().unwrap(),
-        arch,
-        channels: 1,
-        image_size: SIDE,
-        classes: 2,
-        seed: Seed(3),
-        weights: None,
-        global: "g0.st".into(),
-    }
-}
-
-fn train() -> TrainArgs {
-    TrainArgs {
-        experiment: "e1".parse().unwrap(),
-        dataset: nih(),
-        spec_digest: "ab".repeat(32).parse().unwrap(),
-        round: Round(1),
-        client: ClientId(0),
-        epochs: 6,
-        batch_size: 4,
-        optimizer: SGD,
-        seed: Seed(9),
-        threads: Some(2),
-        global: "g0.st".into(),
-        shard: "c0.st".into(),
-        update: "u.st".into(),
-        metrics: "u.json".into(),
-    }
-}
-
-fn evaluate() -> EvaluateArgs {
-    EvaluateArgs {
-        experiment: "e1".parse().unwrap(),
-        dataset: nih(),
-        test_dataset: nih(),
-        spec_digest: "ab".repeat(32).parse().unwrap(),
-        round: Round(0),
-        batch_size: 5,
-        threads: None,
-        global: "g0.st".into(),
-        shard: "test.st".into(),
-        metrics: "e.json".into(),
-    }
-}
-
-fn baseline(kind: BaselineKind, client: Option<ClientId>, shards: &[&str]) -> BaselineArgs {
-    BaselineArgs {
-        experiment: "e1".parse().unwrap(),
-        dataset: nih(),
-        spec_digest: "ab".repeat(32).parse().unwrap(),
-        kind,
-        client,
-        epochs: 6,
-        batch_size: 4,
-        optimizer: SGD,
-        seed: Seed(9),
-        threads: None,
-        global: "g0.st".into(),
-        shards: shards.iter().map(|shard| (*shard).into()).collect(),
-        test_shard: "test.st".into(),
-        model: "b.st".into(),
-        metrics: "b.json".into(),
-    }
-}
+use folder::{Folder, baseline, evaluate, init, nih, train};
 
 #[test]
 fn a_client_trains_and_its_update_says_what_it_is() {
@@ -517,5 +320,5 @@ fn a_wrong_command_line_ends_with_usage() {
             .0,
         2
     );
-    assert!(!Path::new(&folder.path("u.st")).exists());
+    assert!(!folder.path("u.st").exists());
 }
