@@ -276,6 +276,76 @@ fn the_stream_is_chacha20_of_rfc_8439() {
     assert_ne!(far[0], values[0]);
 }
 
+/// Against `tests/parity/secure/make_golden.py`, which computes everything from its definition.
+#[test]
+fn masked_numbers_are_the_golden_ones() {
+    let golden: serde_json::Value =
+        serde_json::from_str(include_str!("../../../tests/parity/secure/golden.json")).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let list = |key: &str| golden[key].as_array().unwrap().clone();
+    let key = |value: &serde_json::Value| {
+        let hex = text(value);
+        std::array::from_fn(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap())
+    };
+    let secrets: Vec<SecretKey> = list("secrets")
+        .iter()
+        .map(|secret| SecretKey::new(key(secret)))
+        .collect();
+    for (secret, public) in secrets.iter().zip(list("publics")) {
+        assert_eq!(secret.public(), PublicKey(key(&public)));
+    }
+    let (experiment, dataset, spec_digest) = (
+        text(&golden["experiment"]),
+        text(&golden["dataset"]),
+        text(&golden["spec_digest"]),
+    );
+    let seed = |client: u32, other: u32| {
+        let context = Context {
+            experiment: &experiment,
+            dataset: &dataset,
+            spec_digest: &spec_digest,
+            round: golden["round"].as_u64().unwrap() as u32,
+            client,
+            other,
+        };
+        pair_seed(
+            &secrets[client as usize],
+            &secrets[other as usize].public(),
+            &context,
+        )
+        .unwrap()
+    };
+    assert_eq!(seed(0, 2), Seed(key(&golden["seed_0_2"])));
+    let fixed = FixedPoint::new(golden["fraction_bits"].as_u64().unwrap() as u32, 3).unwrap();
+    for client in 0..3 {
+        for (place, index) in list("indices").iter().enumerate() {
+            let value = golden["values"][client][place].as_f64().unwrap() as f32;
+            let mut number = [0];
+            encode(
+                &[value],
+                golden["samples"][client].as_u64().unwrap(),
+                fixed,
+                &mut number,
+            )
+            .unwrap();
+            for other in (0..3).filter(|other| *other != client as u32) {
+                let sign = Sign::between(client as u32, other);
+                add_mask(
+                    &seed(client as u32, other),
+                    index.as_u64().unwrap(),
+                    sign,
+                    &mut number,
+                );
+            }
+            assert_eq!(
+                number[0].to_string(),
+                text(&golden["masked"][client][place]),
+                "client {client}, {index}"
+            );
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn blocks_cut_anywhere_give_the_same_stream(
