@@ -50,6 +50,7 @@ fn any_sample() -> impl Strategy<Value = Sample> {
             cross_dataset,
             weights: weights.then(|| "/w.safetensors".to_owned()),
             seed,
+            ..Sample::small(Layout::Flat)
         },
     )
 }
@@ -194,7 +195,16 @@ fn seeds_of_jobs_differ_by_dataset_round_client_and_purpose() {
             Job::Init(args) => args.seed,
             Job::Train(args) => args.seed,
             Job::Baseline(args) => args.seed,
-            Job::Prepare(_) | Job::Stats(_) | Job::Evaluate(_) | Job::Aggregate(_) => continue,
+            Job::Aggregate(args) => {
+                assert_eq!(args.seed, None, "nothing is drawn without noise");
+                continue;
+            }
+            Job::Prepare(_)
+            | Job::Stats(_)
+            | Job::Evaluate(_)
+            | Job::Keys(_)
+            | Job::Reveal(_)
+            | Job::Partial(_) => continue,
         };
         seeded += 1;
         seeds.insert(seed);
@@ -251,7 +261,9 @@ fn threads_are_the_cores_a_job_asks_for() {
             Job::Train(args) => args.threads,
             Job::Evaluate(args) => args.threads,
             Job::Baseline(args) => args.threads,
-            Job::Prepare(_) | Job::Stats(_) | Job::Init(_) | Job::Aggregate(_) => continue,
+            Job::Aggregate(args) => args.threads,
+            Job::Partial(args) => args.threads,
+            Job::Prepare(_) | Job::Stats(_) | Job::Init(_) | Job::Keys(_) | Job::Reveal(_) => continue,
         };
         assert_eq!(threads, Some(job.request.cpus), "{}", job.id);
     }

@@ -9,7 +9,7 @@ use contract::{
     exit::JobExit,
     ids::{ClientId, DatasetName, ExperimentName, Round, SpecDigest},
     job::Failure,
-    metrics::{ClassScores, Metrics, Scores, Subject, UpdateShare},
+    metrics::{ClassScores, Metrics, PrivacySpent, Scores, Subject, Transfer, UpdateShare},
     names::Names,
     training::BaselineKind,
     units::{Bytes, SampleCount},
@@ -172,6 +172,7 @@ impl Run {
             round: Round(round),
             client: ClientId(client),
             epoch_loss: vec![loss + 0.1, loss],
+            absent: None,
         };
         let file = self.named(name, |names| {
             names.train_metrics(Round(round), ClientId(client)).to_string()
@@ -186,11 +187,18 @@ impl Run {
         let updates = updates.map(|(client, n)| UpdateShare {
             client: Some(ClientId(client)),
             num_samples: SampleCount(n),
+            weight: Some(n as f64 / 500.0),
         });
         let subject = Subject::Aggregate {
-            round: Round(round),
+            round: Some(Round(round)),
             updates: updates.to_vec(),
+            absent: vec![],
             strategy: "fedavg".into(),
+            privacy: None,
+            transfer: Transfer {
+                received_bytes: 94 << 20,
+                plain_bytes: 94 << 20,
+            },
         };
         let file = self.named(name, |names| names.aggregate_metrics(Round(round)).to_string());
         let metrics = self.metrics(name, 500, subject, None);
