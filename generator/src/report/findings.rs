@@ -134,11 +134,14 @@ pub(super) fn privacy_words(dataset: &DatasetReport) -> Option<String> {
              models tell of a client's part."
         ));
     };
+    // Rounded up: a bound that reads smaller than it is would be none.
+    let epsilon = (epsilon * 1000.0).ceil() / 1000.0;
     Some(format!(
         "After round {round} the global models tell of any one client's part at most ε = {} at δ = {delta}: the bound of \
-         the client that took part most often, in {}. The noise is {noise_multiplier} times the norm, in the last \
-         round {norm}. It comes from the specification's seed: whoever has the seed can take it away.",
-        metric(*epsilon),
+         the client that took part most often, in {}. Differences were scaled down to a norm ({norm} in the last round) \
+         and the noise multiplier is {noise_multiplier}. The noise comes from the specification's seed: whoever has the \
+         seed can take it away.",
+        metric(epsilon),
         counted(*rounds, "round", "rounds"),
     ))
 }

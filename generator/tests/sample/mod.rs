@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use contract::{
-    aggregation::{CentralPrivacy, Strategy},
+    aggregation::{CentralPrivacy, Encoding, Strategy},
     dataset::{DatasetConfig, ImageSettings, Partition, Source, Task, TestSplit},
     ids::{DatasetName, ExperimentName, Seed, SpecDigest},
     training::{Arch, BaselineKind, Optimizer},
@@ -72,6 +72,56 @@ impl Sample {
             ..Self::small(Layout::Flat)
         }
     }
+
+    /// One of the ways updates travel and are combined; 0 is the plain one.
+    pub fn learning(self, way: usize) -> Self {
+        let int8 = Some(Compression {
+            encoding: Encoding::Int8,
+            error_feedback: true,
+        });
+        let fedadam = Strategy::Fedadam {
+            learning_rate: 0.1,
+            beta1: 0.9,
+            beta2: 0.99,
+            tau: 0.001,
+        };
+        match way {
+            0 => self,
+            1 => Self {
+                strategy: fedadam,
+                compression: int8,
+                ..self
+            },
+            2 => Self {
+                secure_aggregation: true,
+                min_clients: Some(1),
+                ..self
+            },
+            3 => Self {
+                secure_aggregation: true,
+                ..self
+            },
+            4 => Self {
+                strategy: fedadam,
+                fan_in: Some(2),
+                compression: int8,
+                min_clients: Some(1),
+                ..self
+            },
+            5 => Self {
+                central: Some(CentralPrivacy::Fixed {
+                    norm: 1.5,
+                    noise_multiplier: 1.0,
+                    delta: 1e-5,
+                }),
+                ..self
+            },
+            _ => unreachable!("there are {} ways", Self::WAYS),
+        }
+    }
+
+    /// Number of ways of [`Self::learning`].
+    pub const WAYS: usize = 6;
 
     pub fn checked(&self) -> Checked {
         let seed = Seed(self.seed);
