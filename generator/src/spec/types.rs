@@ -673,7 +673,7 @@ mapping! {
         data_stays_at_site: default bool = false,
         /// What the global models may tell of any one client's part; unbounded when absent.
         central: optional Central,
-        /// Whether updates are masked so that only their sum can be read.
+        /// Whether updates are masked so that only their sum can be read; keys are drawn anew in every run.
         secure_aggregation: default bool = false,
     }
 }
