@@ -51,20 +51,23 @@ fn text(files: &MemoryFiles) -> String {
 fn any_sample() -> impl Strategy<Value = Sample> {
     let datasets = proptest::sample::subsequence(vec!["nih", "tcia", "on"], 1..=3);
     let numbers = (1u32..6, 1u32..5, 0.01f64..=1.0, any::<u64>());
-    (datasets, numbers, any::<[bool; 3]>()).prop_map(
-        |(datasets, (clients, rounds, fraction, seed), [rounds_layout, cross_dataset, weights])| Sample {
-            datasets,
-            clients,
-            rounds,
-            fraction,
-            cross_dataset,
-            weights: weights.then(|| "/w.safetensors".to_owned()),
-            seed,
-            ..Sample::small(if rounds_layout {
-                Layout::Rounds
-            } else {
-                Layout::Flat
-            })
+    (datasets, numbers, any::<[bool; 3]>(), 0..Sample::WAYS).prop_map(
+        |(datasets, (clients, rounds, fraction, seed), [rounds_layout, cross_dataset, weights], way)| {
+            Sample {
+                datasets,
+                clients,
+                rounds,
+                fraction,
+                cross_dataset,
+                weights: weights.then(|| "/w.safetensors".to_owned()),
+                seed,
+                ..Sample::small(if rounds_layout {
+                    Layout::Rounds
+                } else {
+                    Layout::Flat
+                })
+            }
+            .learning(way)
         },
     )
 }
@@ -77,6 +80,60 @@ fn the_flat_directory_of_a_small_experiment() {
 #[test]
 fn the_rounds_directory_of_a_small_experiment() {
     insta::assert_snapshot!(text(&emit(&Sample::small(Layout::Rounds))));
+}
+
+#[test]
+fn in_the_rounds_layout_keys_stand_outside_and_what_a_round_remembers_crosses_to_the_next() {
+    let sub_workflow = |way: usize, id: &str| -> (Vec<String>, Vec<String>) {
+        let sample = Sample {
+            datasets: vec!["nih"],
+            clients: 3,
+            baselines: vec![],
+            cross_dataset: false,
+            weights: None,
+            ..Sample::small(Layout::Rounds)
+        };
+        let files = emit(&sample.learning(way));
+        let main: serde_json::Value =
+            serde_saphyr::from_str(&String::from_utf8(files.0["workflow.yml"].clone()).unwrap()).unwrap();
+        let jobs = main["jobs"].as_array().unwrap();
+        let job = jobs.iter().find(|job| job["id"] == id).unwrap();
+        let used = |link: &str| {
+            let uses = job["uses"].as_array().unwrap().iter();
+            uses.filter(|used| used["type"] == link)
+                .map(|used| used["lfn"].as_str().unwrap().replace("e1.nih.", ""))
+                .collect()
+        };
+        (used("input"), used("output"))
+    };
+    let handed_on = [
+        "r0001.c0000.residual.safetensors",
+        "r0001.c0001.residual.safetensors",
+        "r0001.c0002.residual.safetensors",
+        "r0001.global.safetensors",
+        "r0001.state.safetensors",
+    ];
+    let (_, mut written) = sub_workflow(1, "round-nih-r0001");
+    written.sort();
+    assert_eq!(written, handed_on);
+    let (read, written) = sub_workflow(1, "round-nih-r0002");
+    assert!(
+        handed_on.iter().all(|file| read.iter().any(|name| name == file)),
+        "{read:?}"
+    );
+    assert_eq!(written, [""; 0], "nothing reads what the last round leaves");
+
+    let keys = ["c0000.secret-key.json", "c0002.public-key.json"];
+    let (read, written) = sub_workflow(2, "round-nih-r0002");
+    assert!(
+        keys.iter().all(|file| read.iter().any(|name| name == file)),
+        "{read:?}"
+    );
+    assert_eq!(written, [""; 0]);
+    assert_eq!(
+        sub_workflow(2, "keys-nih-c0001").1,
+        ["c0001.secret-key.json", "c0001.public-key.json"]
+    );
 }
 
 proptest! {
@@ -140,7 +197,12 @@ proptest! {
             let mut declared = uses(one, "input");
             prop_assert!(declared.remove(file), "the workflow's own file");
             prop_assert_eq!(declared, read.difference(&written).cloned().collect());
-            prop_assert_eq!(uses(one, "output"), written.intersection(&read_outside).cloned().collect());
+            let crossing = uses(one, "output");
+            prop_assert_eq!(&crossing, &written.intersection(&read_outside).cloned().collect());
+            let outputs = jobs.iter().flat_map(|job| job["uses"].as_array().unwrap()).filter(|used| used["type"] == "output");
+            for used in outputs.filter(|used| crossing.contains(used["lfn"].as_str().unwrap())) {
+                prop_assert_eq!(&used["stageOut"], true, "a later round finds {}", used["lfn"]);
+            }
         }
     }
 

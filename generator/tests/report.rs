@@ -35,6 +35,82 @@ fn a_finished_run_is_told_as_json_and_markdown() {
 }
 
 #[test]
+fn privacy_bytes_and_absent_clients_are_told_everywhere() {
+    let report = report_of(&fixture::guarded_dataset());
+    let dataset = &report.datasets[0];
+    let value: serde_json::Value = serde_json::from_str(&json(&report)).unwrap();
+    let told = &value["datasets"][0];
+    with_snapshots(|| {
+        let text = markdown(&report);
+        let (_, rounds) = text.split_once("### By round").unwrap();
+        let (rounds, _) = rounds.split_once("### By class").unwrap();
+        assert_snapshot!("guarded.md", rounds);
+        let told = serde_json::json!({
+            "privacy": told["privacy"], "transfer": told["transfer"], "absent": told["rounds"][2]["absent"],
+        });
+        assert_snapshot!("guarded.json", serde_json::to_string_pretty(&told).unwrap());
+    });
+    assert_eq!(
+        dataset
+            .privacy
+            .as_ref()
+            .map(|privacy| (privacy.round, privacy.epsilon)),
+        Some((3, Some(3.75)))
+    );
+    assert_eq!(
+        dataset
+            .rounds
+            .iter()
+            .map(|round| round.num_clients)
+            .collect::<Vec<_>>(),
+        [0, 2, 1, 2],
+        "an absent client is no part of its round"
+    );
+    let page = html(&report);
+    for words in [
+        "at most ε = 3.750 at δ = 0.00001",
+        "whoever has the seed can take it away",
+        "25.0 % of the 235.0 MiB",
+        "<th scope=\"row\">2</th><td class=\"word\">client 1</td>",
+        "the shard cannot be read: | &lt;damaged&gt;",
+    ] {
+        assert!(page.contains(words), "the page lacks `{words}`");
+    }
+}
+
+#[test]
+fn a_client_whose_absence_only_the_aggregation_tells_has_no_reason() {
+    let mut run = fixture::guarded_dataset();
+    let lost = |event: &Event| matches!(event, Event::JobEnded { job, .. } if job == "train-nih-r2-c1");
+    run.events.retain(|event| !lost(event));
+    let report = report_of(&run);
+    let absent = &report.datasets[0].rounds[2].absent;
+    assert_eq!(
+        absent
+            .iter()
+            .map(|one| (one.client, &one.reason))
+            .collect::<Vec<_>>(),
+        [(1, &None)]
+    );
+    assert!(markdown(&report).contains("| 2 | client 1 | not told |"));
+}
+
+#[test]
+fn clipping_without_noise_is_not_called_private() {
+    let mut report = report_of(&fixture::guarded_dataset());
+    report.datasets[0].privacy.as_mut().unwrap().epsilon = None;
+    for text in [html(&report), markdown(&report)] {
+        assert!(
+            text.contains("nothing bounds what the global models tell"),
+            "{text}"
+        );
+        assert!(!text.contains("ε ="));
+    }
+    let plain = report_of(&fixture::real_dataset());
+    assert!(!html(&plain).contains("noise") && !markdown(&plain).contains("noise"));
+}
+
+#[test]
 fn a_report_is_built_from_the_record_in_the_folder() {
     let run = two_datasets();
     let lines = run

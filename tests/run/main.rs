@@ -1,6 +1,7 @@
 //! Whole runs through the command line: from a specification to a report, disturbed and undisturbed.
 
 mod disturbed;
+mod federation;
 mod foreign;
 mod real_data;
 mod scenario;

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use contract::{
+    aggregation::{CentralPrivacy, Encoding, Strategy},
     args::Job,
     dataset::DatasetConfig,
     ids::{ExperimentName, Seed, SpecDigest},
-    training::{Arch, BaselineKind, Optimizer, Strategy},
+    training::{Arch, BaselineKind, Optimizer},
     units::{Bytes, Fraction, Seconds},
 };
 
@@ -31,6 +32,8 @@ pub struct Checked {
     pub evaluation: Evaluation,
     /// How jobs are laid out and what they ask for.
     pub execution: Execution,
+    /// What others may learn of a client's part.
+    pub privacy: Privacy,
 }
 
 /// A dataset, as `prepare` will read it.
@@ -58,12 +61,34 @@ pub struct Federation {
     pub rounds: u32,
     /// Share of clients trained in each round.
     pub fraction: Fraction,
+    /// Fewest clients a round may be left with, at most those it selects; all of them when none.
+    pub min_clients: Option<u32>,
+    /// How updates are written; as plain values when none.
+    pub compression: Option<Compression>,
     /// Passes over a client's samples in a round, at least 1.
     pub epochs: u32,
     /// Samples per step, at least 1.
     pub batch_size: u32,
     /// Optimiser of local training.
     pub optimizer: Optimizer,
+}
+
+/// How updates are written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Compression {
+    /// The encoding.
+    pub encoding: Encoding,
+    /// Whether a client adds what the encoding left out to its next update.
+    pub error_feedback: bool,
+}
+
+/// What others may learn of a client's part.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Privacy {
+    /// Differential privacy given by the aggregator.
+    pub central: Option<CentralPrivacy>,
+    /// Whether updates are masked so that only their sum can be read.
+    pub secure_aggregation: bool,
 }
 
 /// What the result is compared with.
@@ -84,6 +109,8 @@ pub struct Execution {
     pub resources: Resources,
     /// Attempts after the first.
     pub retries: u32,
+    /// Most updates one job reads, at least 2; no limit when none.
+    pub fan_in: Option<u32>,
     /// Settings of the Pegasus target.
     pub pegasus: PegasusSettings,
 }
@@ -115,13 +142,13 @@ pub struct Request {
 pub struct Resources {
     /// `prepare` jobs.
     pub prepare: Request,
-    /// `stats` jobs.
+    /// `stats`, `keys` and `reveal` jobs.
     pub stats: Request,
     /// `init` jobs.
     pub init: Request,
     /// `train` jobs.
     pub train: Request,
-    /// `aggregate` jobs.
+    /// `aggregate` and `partial` jobs.
     pub aggregate: Request,
     /// `evaluate` jobs.
     pub evaluate: Request,
@@ -134,10 +161,10 @@ impl Resources {
     pub fn of(&self, job: &Job) -> Request {
         match job {
             Job::Prepare(_) => self.prepare,
-            Job::Stats(_) => self.stats,
+            Job::Stats(_) | Job::Keys(_) | Job::Reveal(_) => self.stats,
             Job::Init(_) => self.init,
             Job::Train(_) => self.train,
-            Job::Aggregate(_) => self.aggregate,
+            Job::Aggregate(_) | Job::Partial(_) => self.aggregate,
             Job::Evaluate(_) => self.evaluate,
             Job::Baseline(_) => self.baseline,
         }

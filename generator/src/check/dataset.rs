@@ -42,8 +42,9 @@ pub struct Proven {
     pub size_span: Span,
     /// Where the channels stand.
     pub channels_span: Span,
+    /// Number of clients, at least 1.
+    pub clients: u32,
     test: TestSplit,
-    clients: u32,
     partition: Partition,
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     diag::Span,
-    spec::{Found, types},
+    spec::{At, Found, types},
 };
 
 const fn request(mebibytes: u64, minutes: u64) -> Request {
@@ -42,6 +42,8 @@ pub struct ProvenExecution {
     pub checked: Execution,
     /// Where `resources.train.memory` stands, if it does.
     pub train_memory: Option<Span>,
+    /// Where `aggregation.fan_in` stands, if it does.
+    pub fan_in: Option<Span>,
 }
 
 /// Proves how jobs are laid out; defaults when absent.
@@ -50,6 +52,7 @@ pub fn execution(execution: Option<types::Execution>, found: &mut Found) -> Opti
         layout,
         resources,
         retries,
+        aggregation,
         pegasus,
     }) = execution
     else {
@@ -57,11 +60,13 @@ pub fn execution(execution: Option<types::Execution>, found: &mut Found) -> Opti
             layout: Layout::Flat,
             resources: DEFAULT_RESOURCES,
             retries: DEFAULT_RETRIES,
+            fan_in: None,
             pegasus: default_pegasus(),
         };
         return Some(ProvenExecution {
             checked,
             train_memory: None,
+            fan_in: None,
         });
     };
     let layout = match layout.map(|layout| layout.value) {
@@ -80,11 +85,20 @@ pub fn execution(execution: Option<types::Execution>, found: &mut Found) -> Opti
         Some(pegasus) => self::pegasus(pegasus.value, found),
         None => Some(default_pegasus()),
     };
+    let fan_in = match aggregation {
+        Some(At {
+            value: types::Aggregation { fan_in },
+            span: _,
+        }) => Some(fan_in?),
+        None => None,
+    };
     Some(ProvenExecution {
+        fan_in: fan_in.as_ref().map(|fan_in| fan_in.span),
         checked: Execution {
             layout: layout?,
             resources,
             retries: retries?.value.get32(),
+            fan_in: fan_in.map(|fan_in| fan_in.value.get32()),
             pegasus: pegasus?,
         },
         train_memory,
@@ -197,6 +211,7 @@ mod tests {
             layout: None,
             resources: None,
             retries: None,
+            aggregation: None,
             pegasus: None,
         };
         // `retries: None` in a mapping that was read means a mistake, so the value is put in as the reader does.

@@ -4,9 +4,11 @@
 //! disk. Start at [`check`]. Every function here takes a part apart without `..`: a field that reaches nothing is a
 //! compiler warning.
 
+mod algorithm;
 mod checked;
 mod dataset;
 mod execution;
+mod learning;
 mod memory;
 mod paths;
 mod rules;
@@ -19,7 +21,8 @@ use contract::ids::{Seed, SpecDigest};
 use sha2::{Digest, Sha256};
 
 pub use checked::{
-    Checked, Dataset, Evaluation, Execution, Federation, Layout, Model, PegasusSettings, Request, Resources,
+    Checked, Compression, Dataset, Evaluation, Execution, Federation, Layout, Model, PegasusSettings,
+    Privacy, Request, Resources,
 };
 pub use execution::DEFAULT_RESOURCES;
 
@@ -92,6 +95,7 @@ fn prove(spec: Spec, digest: SpecDigest, base: &Path, found: &mut Found) -> Opti
     let federation = federation.and_then(|federation| training::federation(federation.value, found));
     let execution = execution::execution(execution.map(|execution| execution.value), found);
     let evaluation = training::evaluation(evaluation.map(|evaluation| evaluation.value), found);
+    let proven_privacy = learning::privacy(privacy.as_ref().map(|privacy| &privacy.value), found);
     keeping_data(sites, privacy, found);
 
     let header = match (name, seed) {
@@ -114,6 +118,15 @@ fn prove(spec: Spec, digest: SpecDigest, base: &Path, found: &mut Found) -> Opti
     if let (Some(federation), Some(execution), Some(arch)) = (&federation, &execution, arch) {
         together::memory(federation, execution, arch, &datasets, found);
     }
+    if let (Some(federation), Some(execution), Some(privacy)) = (&federation, &execution, &proven_privacy) {
+        // A dataset that could not be read may have the fewest clients.
+        let datasets = if written == datasets.len() {
+            &datasets[..]
+        } else {
+            &[]
+        };
+        learning::learning(federation, execution, privacy, datasets, found);
+    }
 
     let At {
         value: spec::FormatVersion,
@@ -133,6 +146,7 @@ fn prove(spec: Spec, digest: SpecDigest, base: &Path, found: &mut Found) -> Opti
         federation: federation?.checked,
         evaluation: evaluation?.checked,
         execution: execution?.checked,
+        privacy: proven_privacy?.checked,
     })
 }
 
@@ -152,7 +166,13 @@ fn keeping_data(
         );
     }
     let Some(At {
-        value: types::Privacy { data_stays_at_site },
+        value:
+            types::Privacy {
+                data_stays_at_site,
+                // Proven with the rule they belong to.
+                central: _,
+                secure_aggregation: _,
+            },
         span: _,
     }) = privacy
     else {
@@ -168,7 +188,7 @@ fn keeping_data(
                 "data cannot be promised to stay at its site when no sites are declared",
             )
             .label("a promise nothing here can keep")
-            .help("set it to `false`, or leave `privacy` out"),
+            .help("set it to `false`, or leave it out"),
         );
     }
 }

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use contract::training::{Arch, BaselineKind, Optimizer, Strategy};
+use contract::training::{Arch, BaselineKind, Optimizer};
 
 use super::{
+    algorithm::{self, compression, strategy},
     checked::{Evaluation, Federation, Model},
     paths::resolve,
     rules::{repeated, word_not_built},
@@ -50,12 +51,18 @@ pub fn model(model: types::Model, base: &Path, found: &mut Found) -> Option<Mode
     Some(Model { arch: built, weights })
 }
 
-/// A federation, and the place of its batch size.
+/// A federation, and the places rules of several parts point at.
 pub struct ProvenFederation {
     /// The federation.
     pub checked: Federation,
     /// Where the batch size stands.
     pub batch_size: Span,
+    /// Where the rule stands.
+    pub algorithm: Span,
+    /// Where `min_clients` stands, if it does.
+    pub min_clients: Option<Span>,
+    /// Where `compression` stands, if it does.
+    pub compression: Option<Span>,
 }
 
 /// Proves how clients learn together.
@@ -64,9 +71,13 @@ pub fn federation(federation: types::Federation, found: &mut Found) -> Option<Pr
         algorithm,
         rounds,
         fraction,
+        min_clients,
+        compression,
         local,
     } = federation;
-    let strategy = algorithm.and_then(|algorithm| strategy(algorithm, found));
+    let algorithm = algorithm.map(|algorithm| (algorithm::place(&algorithm), strategy(algorithm, found)));
+    let compressed = compression.as_ref().map(|compression| compression.span);
+    let compression = compression.map(|written| self::compression(written.value));
     let types::Local {
         epochs,
         batch_size,
@@ -74,39 +85,27 @@ pub fn federation(federation: types::Federation, found: &mut Found) -> Option<Pr
     } = local?.value;
     let optimizer = optimizer.and_then(|optimizer| self::optimizer(optimizer.value, found));
     let batch_size = batch_size?;
+    let compression = match compression {
+        Some(proven) => Some(proven?),
+        None => None,
+    };
+    let (algorithm, strategy) = algorithm?;
     Some(ProvenFederation {
         batch_size: batch_size.span,
+        algorithm,
+        min_clients: min_clients.as_ref().map(|min_clients| min_clients.span),
+        compression: compressed,
         checked: Federation {
             strategy: strategy?,
             rounds: rounds?.value.get32(),
             fraction: fraction?.value.0,
+            min_clients: min_clients.map(|min_clients| min_clients.value.get32()),
+            compression,
             epochs: epochs?.value.get32(),
             batch_size: batch_size.value.get32(),
             optimizer: optimizer?,
         },
     })
-}
-
-fn strategy(algorithm: At<types::Algorithm>, found: &mut Found) -> Option<Strategy> {
-    use types::Algorithm as A;
-    let (word, span) = match &algorithm.value {
-        A::Fedavg => return Some(Strategy::Fedavg),
-        A::Fedavgm(settings) => ("fedavgm", settings.span),
-        A::Fedadam(settings) => ("fedadam", settings.span),
-        A::Fedyogi(settings) => ("fedyogi", settings.span),
-        A::Fedadagrad(settings) => ("fedadagrad", settings.span),
-        A::Fedprox(settings) => ("fedprox", settings.span),
-        A::Scaffold => ("scaffold", algorithm.span),
-        A::Fednova => ("fednova", algorithm.span),
-        A::Fedbn => ("fedbn", algorithm.span),
-        A::Median => ("median", algorithm.span),
-        A::TrimmedMean(settings) => ("trimmed_mean", settings.span),
-        A::Krum(settings) => ("krum", settings.span),
-        A::MultiKrum(settings) => ("multi_krum", settings.span),
-        A::Bulyan(settings) => ("bulyan", settings.span),
-    };
-    word_not_built(word, span, &["fedavg"], found);
-    None
 }
 
 fn optimizer(optimizer: types::Optimizer, found: &mut Found) -> Option<Optimizer> {

@@ -60,6 +60,13 @@ codes! {
     CrossDatasetAlone = "FL0309": "nothing to test across",
     CrossDatasetMismatch = "FL0310": "datasets that cannot share a model",
     LittleMemory = "FL0311": "probably too little memory to train in",
+    TooManyRequired = "FL0312": "more clients required than a round selects",
+    TooFewUpdates = "FL0313": "too few updates for the rule",
+    NoTree = "FL0314": "updates that cannot be added up in a tree",
+    NoCentralPrivacy = "FL0315": "a rule without central privacy",
+    CountNoise = "FL0316": "too little noise on the count",
+    NotMaskable = "FL0317": "updates that cannot be masked",
+    TooFewMasked = "FL0318": "too few clients to hide an update among",
     NotBuilt = "FL0401": "described, but not built yet",
     BrokenPromise = "FL0402": "a promise that cannot be kept",
 }

@@ -2,7 +2,11 @@
 
 use std::collections::HashMap;
 
-use contract::argv::Role;
+use contract::{
+    args::Job,
+    argv::Role,
+    ids::{ClientId, DatasetName},
+};
 
 use super::{JobId, Parts, PlannedJob};
 
@@ -66,6 +70,16 @@ pub enum PlanError {
         job: JobId,
         /// The writer.
         writer: JobId,
+    },
+    /// A job reads a file that stays with a client and is not that client's.
+    #[error("`{reader}` reads `{file}`, which stays with the client of `{writer}`")]
+    PrivateFile {
+        /// The file.
+        file: String,
+        /// Its writer.
+        writer: JobId,
+        /// Its reader.
+        reader: JobId,
     },
     /// The centralized baseline's passes over the data do not fit a number.
     #[error(
@@ -160,7 +174,14 @@ pub(super) fn prove(parts: &Parts) -> Result<Edges, PlanError> {
         for_each_input(job, |file| {
             match writers.get(file) {
                 Some(&GIVEN) => {}
-                Some(&writer) if (writer as usize) < index => edges.after.push(writer),
+                Some(&writer) if (writer as usize) < index => {
+                    let from = &parts.jobs[writer as usize];
+                    if keeps(&from.job, file) && holder(&from.job) != holder(&job.job) {
+                        let (file, writer, reader) = (file.to_owned(), from.id.clone(), job.id.clone());
+                        return Err(PlanError::PrivateFile { file, writer, reader });
+                    }
+                    edges.after.push(writer);
+                }
                 Some(&writer) => return Err(wrong_order(parts, &writers, index, writer as usize)),
                 None => {
                     let (file, job) = (file.to_owned(), job.id.clone());
@@ -228,6 +249,41 @@ fn writers(parts: &Parts) -> Result<HashMap<&str, u32>, PlanError> {
         }
     }
     Ok(writers)
+}
+
+/// Whether the file that `job` writes stays with its client: a secret key, or what an encoding left out.
+fn keeps(job: &Job, file: &str) -> bool {
+    match job {
+        Job::Keys(args) => args.secret_key.as_str() == file,
+        Job::Train(args) => args
+            .residual_out
+            .as_ref()
+            .is_some_and(|kept| kept.as_str() == file),
+        Job::Prepare(_)
+        | Job::Stats(_)
+        | Job::Init(_)
+        | Job::Evaluate(_)
+        | Job::Baseline(_)
+        | Job::Reveal(_)
+        | Job::Aggregate(_)
+        | Job::Partial(_) => false,
+    }
+}
+
+/// The client whose job it is, by its arguments.
+fn holder(job: &Job) -> Option<(&DatasetName, ClientId)> {
+    match job {
+        Job::Train(args) => Some((&args.dataset, args.client)),
+        Job::Keys(args) => Some((&args.dataset, args.client)),
+        Job::Reveal(args) => Some((&args.dataset, args.client)),
+        Job::Baseline(args) => args.client.map(|client| (&args.dataset, client)),
+        Job::Prepare(_)
+        | Job::Stats(_)
+        | Job::Init(_)
+        | Job::Evaluate(_)
+        | Job::Aggregate(_)
+        | Job::Partial(_) => None,
+    }
 }
 
 fn for_each_input<'a>(

@@ -1,19 +1,18 @@
 //! Lowers a checked spec to a [`Plan`]: every job, every file, who writes it and who reads it.
 //!
-//! Per dataset: prepare, statistics, the initial model and its evaluation, then each round's training, aggregation and
-//! evaluation, then the baselines. The datasets' branches share no file until the cross-dataset evaluations at the end.
+//! Per dataset: prepare, statistics, the initial model and its evaluation, the clients' keys where updates are masked, then
+//! each round (`round.rs`), then the baselines. The datasets' branches share no file until the cross-dataset evaluations at the end.
 
 use contract::{
-    args::{AggregateArgs, BaselineArgs, EvaluateArgs, InitArgs, Job, PrepareArgs, StatsArgs, TrainArgs},
-    argv::InputFile,
+    args::{BaselineArgs, EvaluateArgs, InitArgs, Job, KeysArgs, PrepareArgs, StatsArgs},
     dataset::DatasetConfig,
     ids::{ClientId, DatasetName, Round, Seed},
     names::{FileName, Names},
     training::BaselineKind,
 };
 
-use super::{JobId, Parts, Plan, PlanError, PlannedJob, Stage, StaticFile, WeightsFile, select};
-use crate::check::{Checked, Dataset, Evaluation, Execution, Federation, Model};
+use super::{JobId, Parts, Plan, PlanError, PlannedJob, Stage, StaticFile, WeightsFile};
+use crate::check::{Checked, Dataset, Evaluation, Execution, Federation, Model, Privacy};
 
 /// Plans every job of `checked`; the same value gives the same plan.
 ///
@@ -32,14 +31,22 @@ pub fn lower(checked: &Checked) -> Result<Plan, PlanError> {
         federation: _,
         evaluation,
         execution,
+        privacy,
     } = checked;
     let Execution {
         layout,
         resources: _,
         retries,
+        // The rounds'.
+        fan_in: _,
         // Where jobs run is the emitter's affair.
         pegasus: _,
     } = execution;
+    let Privacy {
+        // The rounds'.
+        central: _,
+        secure_aggregation,
+    } = privacy;
     let Model { arch: _, weights } = model;
     let weights = weights.as_ref().map(|path| WeightsFile {
         name: FileName::new(&format!("{name}.weights.safetensors"))
@@ -54,6 +61,9 @@ pub fn lower(checked: &Checked) -> Result<Plan, PlanError> {
         statics.push(branch.prepare());
         branch.stats();
         branch.init(weights.as_ref());
+        if *secure_aggregation {
+            branch.keys();
+        }
         branch.rounds();
         branch.baselines()?;
     }
@@ -90,18 +100,22 @@ fn expected_jobs(checked: &Checked) -> usize {
     let rounds = checked.federation.rounds as usize;
     let of = |config: &DatasetConfig| {
         let trained = checked.federation.fraction.of(config.clients) as usize;
-        (trained + 2) * rounds + config.clients as usize + 5 + checked.datasets.len()
+        let revealed = match checked.privacy.secure_aggregation {
+            true => trained,
+            false => 0,
+        };
+        (trained + revealed + 2) * rounds + 2 * config.clients as usize + 5 + checked.datasets.len()
     };
     checked.datasets.iter().map(|dataset| of(&dataset.config)).sum()
 }
 
 /// One dataset's branch while its jobs are made.
-struct Branch<'a> {
-    checked: &'a Checked,
-    config: &'a DatasetConfig,
-    names: Names<'a>,
+pub(super) struct Branch<'a> {
+    pub checked: &'a Checked,
+    pub config: &'a DatasetConfig,
+    pub names: Names<'a>,
     /// Shared by every job that reads a shard.
-    shards: Vec<FileName>,
+    pub shards: Vec<FileName>,
     test_shard: FileName,
     jobs: &'a mut Vec<PlannedJob>,
 }
@@ -124,7 +138,7 @@ impl<'a> Branch<'a> {
         }
     }
 
-    fn push(&mut self, id: String, round: Option<Round>, client: Option<ClientId>, job: Job) {
+    pub fn push(&mut self, id: String, round: Option<Round>, client: Option<ClientId>, job: Job) {
         let request = self.checked.execution.resources.of(&job);
         let stage = Stage {
             dataset: self.config.dataset.clone(),
@@ -140,7 +154,7 @@ impl<'a> Branch<'a> {
         });
     }
 
-    fn seed(&self, purpose: std::fmt::Arguments<'_>) -> Seed {
+    pub fn seed(&self, purpose: std::fmt::Arguments<'_>) -> Seed {
         self.checked.seed.derive(&purpose.to_string())
     }
 
@@ -205,75 +219,24 @@ impl<'a> Branch<'a> {
         self.push(format!("init-{dataset}"), None, None, Job::Init(args));
     }
 
-    /// The initial model's evaluation, then every round; each round starts from the global model of the one before.
-    fn rounds(&mut self) {
-        let mut global = self.names.global(Round(0));
-        self.evaluate(Round(0), &global);
-        for round in (1..=self.checked.federation.rounds).map(Round) {
-            let updates = self.train(round, &global);
-            global = self.aggregate(round, &global, updates);
-            self.evaluate(round, &global);
-        }
-    }
-
-    /// One job per selected client; returns their updates in client order.
-    fn train(&mut self, round: Round, global: &FileName) -> Vec<InputFile> {
-        let Federation {
-            // The aggregation's.
-            strategy: _,
-            rounds: _,
-            fraction,
-            epochs,
-            batch_size,
-            optimizer,
-        } = &self.checked.federation;
+    /// The key pair of every client, for all rounds.
+    fn keys(&mut self) {
         let dataset = &self.config.dataset;
-        let selected = select(self.checked.seed, dataset, round, self.config.clients, *fraction);
-        let mut updates = Vec::with_capacity(selected.len());
-        for client in selected {
-            let update = self.names.update(round, client);
-            updates.push((&update).into());
-            let args = TrainArgs {
+        for client in (0..self.config.clients).map(ClientId) {
+            let args = KeysArgs {
                 experiment: self.checked.name.clone(),
                 dataset: dataset.clone(),
                 spec_digest: self.checked.digest.clone(),
-                round,
                 client,
-                epochs: *epochs,
-                batch_size: *batch_size,
-                optimizer: *optimizer,
-                seed: self.seed(format_args!("train/{dataset}/{round}/{client}")),
-                threads: Some(self.checked.execution.resources.train.cpus),
-                global: global.into(),
-                shard: (&self.shards[client.0 as usize]).into(),
-                update: (&update).into(),
-                metrics: (&self.names.train_metrics(round, client)).into(),
+                secret_key: (&self.names.secret_key(client)).into(),
+                public_key: (&self.names.public_key(client)).into(),
             };
-            let id = format!("train-{dataset}-r{:04}-c{:04}", round.0, client.0);
-            self.push(id, Some(round), Some(client), Job::Train(args));
+            let id = format!("keys-{dataset}-c{:04}", client.0);
+            self.push(id, None, Some(client), Job::Keys(args));
         }
-        updates
     }
 
-    /// Combines the round's updates; returns the new global model.
-    fn aggregate(&mut self, round: Round, global: &FileName, updates: Vec<InputFile>) -> FileName {
-        let output = self.names.global(round);
-        let args = AggregateArgs {
-            strategy: self.checked.federation.strategy,
-            global: global.into(),
-            updates,
-            // Updates carry their sample counts, and no rule of today draws at random.
-            samples: Vec::new(),
-            seed: None,
-            output: (&output).into(),
-            metrics: Some((&self.names.aggregate_metrics(round)).into()),
-        };
-        let id = format!("aggregate-{}-r{:04}", self.config.dataset, round.0);
-        self.push(id, Some(round), None, Job::Aggregate(args));
-        output
-    }
-
-    fn evaluate(&mut self, round: Round, global: &FileName) {
+    pub fn evaluate(&mut self, round: Round, global: &FileName) {
         let dataset = &self.config.dataset;
         let args = EvaluateArgs {
             experiment: self.checked.name.clone(),

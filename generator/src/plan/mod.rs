@@ -7,6 +7,7 @@ mod dag;
 mod edges;
 mod lower;
 mod plan_types;
+mod round;
 mod select;
 mod to_dag;
 

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use contract::{
     dataset::{ClientStats, DatasetStats, GroupStats},
-    metrics::{Metrics, Scores, Subject},
+    metrics::{Metrics, PrivacySpent, Scores, Subject, Transfer},
+    units::Bytes,
 };
 
 use super::{
     documents::Documents,
     model::{
-        BaselineReport, ClientShare, CrossReport, DatasetReport, DatasetSummary, FinalReport, Group,
-        RoundReport,
+        AbsentClient, BaselineReport, ClientShare, CrossReport, DatasetReport, DatasetSummary, FinalReport,
+        Group, PrivacyReport, RoundReport, TransferReport,
     },
 };
 
@@ -54,6 +55,10 @@ struct RoundDraft {
     updates: Option<usize>,
     /// Samples and loss of the last epoch, by client.
     trained: BTreeMap<u32, (u64, Option<f64>)>,
+    /// Why a client is absent, where its training job says it.
+    absent: BTreeMap<u32, Option<String>>,
+    privacy: Option<PrivacySpent>,
+    transfer: Option<Transfer>,
 }
 
 impl Draft {
@@ -92,6 +97,18 @@ impl Draft {
                 round,
                 client,
                 epoch_loss,
+                absent: Some(reason),
+            } => {
+                // An absent client has no loss to tell.
+                drop(epoch_loss);
+                let round = self.rounds.entry(round.0).or_default();
+                round.absent.insert(client.0, Some(reason));
+            }
+            Subject::Train {
+                round,
+                client,
+                epoch_loss,
+                absent: None,
             } => {
                 let trained = (metrics.num_samples.0, epoch_loss.last().copied());
                 self.rounds
@@ -103,9 +120,20 @@ impl Draft {
             Subject::Aggregate {
                 round,
                 updates,
+                absent,
                 strategy: _,
+                privacy,
+                transfer,
             } => {
-                self.rounds.entry(round.0).or_default().updates = Some(updates.len());
+                // A planned aggregation states its round; one that does not has no place among rounds.
+                let Some(round) = round else { return };
+                let round = self.rounds.entry(round.0).or_default();
+                round.updates = Some(updates.len());
+                round.privacy = privacy;
+                round.transfer = Some(transfer);
+                for client in absent {
+                    round.absent.entry(client.0).or_default();
+                }
             }
             Subject::Evaluate { round, test_dataset } if test_dataset.as_str() == dataset => {
                 self.rounds.entry(round.0).or_default().metrics = scores;
@@ -141,6 +169,23 @@ impl Draft {
             .sort_by_key(|baseline| (baseline.kind, baseline.client));
         self.cross
             .sort_by(|a, b| (&a.test_dataset, a.round).cmp(&(&b.test_dataset, b.round)));
+        let privacy = self.rounds.iter().rev().find_map(|(&round, draft)| {
+            let PrivacySpent {
+                epsilon,
+                delta,
+                noise_multiplier,
+                norm,
+                rounds,
+            } = draft.privacy.clone()?;
+            Some(PrivacyReport {
+                round,
+                epsilon,
+                delta,
+                noise_multiplier,
+                norm,
+                rounds,
+            })
+        });
         let rounds: Vec<_> = self
             .rounds
             .into_iter()
@@ -153,6 +198,7 @@ impl Draft {
                 metrics,
             })
         });
+        let transfer = rounds.iter().filter_map(|round| round.transfer).reduce(together);
         if self.classes.is_empty() {
             let scores = last.as_ref().map(|last| &last.metrics);
             let scores = scores.or(self.baselines.first().map(|baseline| &baseline.metrics));
@@ -167,6 +213,8 @@ impl Draft {
             rounds,
             baselines: self.baselines,
             cross: self.cross,
+            privacy,
+            transfer,
             last,
         }
     }
@@ -180,7 +228,24 @@ impl RoundDraft {
             metrics: self.metrics,
             num_clients: u32::try_from(num_clients).unwrap_or(u32::MAX),
             train_loss: weighted_mean(self.trained.into_values()),
+            absent: self
+                .absent
+                .into_iter()
+                .map(|(client, reason)| AbsentClient { client, reason })
+                .collect(),
+            transfer: self.transfer.map(|transfer| TransferReport {
+                received_bytes: Bytes(transfer.received_bytes),
+                plain_bytes: Bytes(transfer.plain_bytes),
+            }),
         }
+    }
+}
+
+fn together(a: TransferReport, b: TransferReport) -> TransferReport {
+    let sum = |a: Bytes, b: Bytes| Bytes(a.0.saturating_add(b.0));
+    TransferReport {
+        received_bytes: sum(a.received_bytes, b.received_bytes),
+        plain_bytes: sum(a.plain_bytes, b.plain_bytes),
     }
 }
 

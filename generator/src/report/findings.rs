@@ -3,7 +3,10 @@
 use contract::{metrics::Scores, training::BaselineKind};
 
 use super::{
-    model::{ClientShare, DatasetReport, DatasetSummary, Group, Report, RoundReport, RunState, Spread, Use},
+    model::{
+        AbsentClient, ClientShare, DatasetReport, DatasetSummary, Group, PrivacyReport, Report, RoundReport,
+        RunState, Spread, TransferReport, Use,
+    },
     numbers::{UNDEFINED, bytes, count, counted, metric, metric_or_undefined, moment, seconds},
 };
 
@@ -113,6 +116,65 @@ pub(super) fn round_cells(round: &RoundReport) -> Vec<String> {
     cells.push(round.train_loss.map_or(NOTHING.to_owned(), metric));
     cells.push(count(round.num_clients.into()));
     cells
+}
+
+/// What the global models tell of a client's part, in sentences; `None` where nothing bounds it.
+pub(super) fn privacy_words(dataset: &DatasetReport) -> Option<String> {
+    let PrivacyReport {
+        round,
+        epsilon,
+        delta,
+        noise_multiplier,
+        norm,
+        rounds,
+    } = dataset.privacy.as_ref()?;
+    let Some(epsilon) = epsilon else {
+        return Some(format!(
+            "Differences were scaled down to the norm {norm}, and no noise was added: nothing bounds what the global \
+             models tell of a client's part."
+        ));
+    };
+    // Rounded up: a bound that reads smaller than it is would be none.
+    let epsilon = (epsilon * 1000.0).ceil() / 1000.0;
+    Some(format!(
+        "After round {round} the global models tell of any one client's part at most ε = {} at δ = {delta}: the bound of \
+         the client that took part most often, in {}. Differences were scaled down to a norm ({norm} in the last round) \
+         and the noise multiplier is {noise_multiplier}. The noise comes from the specification's seed: whoever has the \
+         seed can take it away.",
+        metric(epsilon),
+        counted(*rounds, "round", "rounds"),
+    ))
+}
+
+/// What updates took on the way, in a sentence; `None` before the first aggregation.
+pub(super) fn transfer_words(dataset: &DatasetReport) -> Option<String> {
+    let TransferReport {
+        received_bytes,
+        plain_bytes,
+    } = dataset.transfer?;
+    let received = bytes(received_bytes);
+    if plain_bytes.0 == 0 {
+        return Some(format!("The updates of all rounds took {received} on the way."));
+    }
+    Some(format!(
+        "The updates of all rounds took {received} on the way, {:.1} % of the {} they have as plain values.",
+        100.0 * received_bytes.0 as f64 / plain_bytes.0 as f64,
+        bytes(plain_bytes),
+    ))
+}
+
+/// The heads of the table of absent clients.
+pub(super) const ABSENT_HEADS: [&str; 3] = ["Round", "Client", "Why it is absent"];
+
+/// The rows of the table of absent clients, by round.
+pub(super) fn absent_rows(dataset: &DatasetReport) -> Vec<Vec<String>> {
+    let rows = dataset.rounds.iter().flat_map(|round| {
+        round.absent.iter().map(|AbsentClient { client, reason }| {
+            let reason = reason.clone().unwrap_or_else(|| "not told".to_owned());
+            vec![round.round.to_string(), format!("client {client}"), reason]
+        })
+    });
+    rows.collect()
 }
 
 /// Rows of the table of samples: the first `most` clients, then all together, then the test samples.

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::{
-    args::{AggregateArgs, BaselineArgs, EvaluateArgs, InitArgs, PrepareArgs, StatsArgs, TrainArgs},
+    args::{
+        AggregateArgs, BaselineArgs, EvaluateArgs, InitArgs, KeysArgs, PartialArgs, PrepareArgs, RevealArgs,
+        StatsArgs, TrainArgs,
+    },
     argv::JobArgs,
     exit::JobExit,
     units::Bytes,
@@ -18,12 +21,15 @@ use crate::record::{
 };
 
 /// The kinds of fedwing's own jobs, in the order of the data flow.
-pub(super) const KINDS: [&str; 7] = [
+pub(super) const KINDS: [&str; 10] = [
     PrepareArgs::NAME,
     StatsArgs::NAME,
     InitArgs::NAME,
+    KeysArgs::NAME,
     BaselineArgs::NAME,
     TrainArgs::NAME,
+    RevealArgs::NAME,
+    PartialArgs::NAME,
     AggregateArgs::NAME,
     EvaluateArgs::NAME,
 ];

@@ -6,7 +6,8 @@ use super::{
     bars,
     chart::{self, Chart, Level, Series},
     findings::{
-        CrossCell, MEASURES, Measure, NOTHING, ROUND_HEADS, cross_matrix, group_rows, model_rows, round_cells,
+        ABSENT_HEADS, CrossCell, MEASURES, Measure, NOTHING, ROUND_HEADS, absent_rows, cross_matrix,
+        group_rows, model_rows, privacy_words, round_cells, transfer_words,
     },
     markup::Markup,
     model::{DatasetReport, DatasetSummary, Report, RunState, Spread},
@@ -37,6 +38,7 @@ pub(super) fn draw(report: &Report, dataset: &DatasetReport, main: &mut Markup) 
             );
         } else {
             draw_curves(dataset, section);
+            draw_updates(dataset, section);
             draw_models(report, dataset, section);
             draw_classes(dataset, section);
         }
@@ -239,6 +241,39 @@ fn draw_rounds_table(dataset: &DatasetReport, section: &mut Markup) {
             }
         });
     });
+}
+
+/// What updates took on the way, what they may tell, and whose were missing.
+fn draw_updates(dataset: &DatasetReport, section: &mut Markup) {
+    let words: Vec<String> = [transfer_words(dataset), privacy_words(dataset)]
+        .into_iter()
+        .flatten()
+        .collect();
+    let absent = absent_rows(dataset);
+    if words.is_empty() && absent.is_empty() {
+        return;
+    }
+    section.leaf("h3", &[], "Updates");
+    for words in words {
+        section.leaf("p", &[], words);
+    }
+    if absent.is_empty() {
+        return;
+    }
+    let shown = absent.len().min(MOST_ROWS);
+    table(section, &ABSENT_HEADS, ABSENT_HEADS.len(), |rows| {
+        for cells in &absent[..shown] {
+            row(rows, "", ABSENT_HEADS.len(), cells);
+        }
+    });
+    if shown < absent.len() {
+        let all = counted(absent.len() as u64, "absence", "absences");
+        section.leaf(
+            "p",
+            &[("class", &"note")],
+            format!("The first {shown} of {all}; the JSON report has all."),
+        );
+    }
 }
 
 fn draw_models(report: &Report, dataset: &DatasetReport, section: &mut Markup) {

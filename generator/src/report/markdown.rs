@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use super::{
     findings::{
-        CrossCell, NOTHING, ROUND_HEADS, STAGE_HEADS, cross_matrix, group_rows, model_rows, round_cells,
-        run_facts, stage_cells, state_words, synthetic_words,
+        ABSENT_HEADS, CrossCell, NOTHING, ROUND_HEADS, STAGE_HEADS, absent_rows, cross_matrix, group_rows,
+        model_rows, privacy_words, round_cells, run_facts, stage_cells, state_words, synthetic_words,
+        transfer_words,
     },
     model::{DatasetReport, DatasetSummary, Report},
     numbers::{count, counted, metric, metric_or_undefined, thinned},
@@ -126,6 +127,21 @@ fn rounds(dataset: &DatasetReport, page: &mut Page) {
     let rows: Vec<_> = shown.iter().map(|i| round_cells(&dataset.rounds[*i])).collect();
     page.table(&ROUND_HEADS, &rows);
     page.cut(rows.len(), dataset.rounds.len());
+    for words in [transfer_words(dataset), privacy_words(dataset)]
+        .into_iter()
+        .flatten()
+    {
+        page.paragraph(&plain(&words));
+    }
+    let mut absent = absent_rows(dataset);
+    if absent.is_empty() {
+        return;
+    }
+    page.line("### Absent clients");
+    let all = absent.len();
+    absent.truncate(MOST_ROWS);
+    page.table(&ABSENT_HEADS, &absent);
+    page.cut(absent.len(), all);
 }
 
 fn distribution(dataset: &DatasetReport, stats: &DatasetSummary, page: &mut Page) {

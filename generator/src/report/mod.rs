@@ -27,7 +27,7 @@ pub use build::{ReportError, build, from_events};
 pub use html::html;
 pub use markdown::markdown;
 pub use model::{
-    Attempt, AttemptOutcome, BaselineReport, ClientShare, CrossReport, DatasetReport, DatasetSummary,
-    FailedJob, FinalReport, Group, JobCounts, KindCounts, Report, RoundReport, RunState, Spread, StageUse,
-    Use, json,
+    AbsentClient, Attempt, AttemptOutcome, BaselineReport, ClientShare, CrossReport, DatasetReport,
+    DatasetSummary, FailedJob, FinalReport, Group, JobCounts, KindCounts, PrivacyReport, Report, RoundReport,
+    RunState, Spread, StageUse, TransferReport, Use, json,
 };

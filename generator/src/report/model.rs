@@ -95,6 +95,10 @@ pub struct DatasetReport {
     pub baselines: Vec<BaselineReport>,
     /// The last round's model on the test samples of other datasets.
     pub cross: Vec<CrossReport>,
+    /// What the global models tell of any one client's part, after the last round; `null` where nothing bounds it.
+    pub privacy: Option<PrivacyReport>,
+    /// What the updates of all rounds took on the way; `null` before the first aggregation.
+    pub transfer: Option<TransferReport>,
     /// The last round whose model was evaluated.
     #[serde(rename = "final")]
     pub last: Option<FinalReport>,
@@ -156,6 +160,48 @@ pub struct RoundReport {
     pub num_clients: u32,
     /// Mean loss of the clients' last local epoch, weighted by their samples; `null` without training.
     pub train_loss: Option<f64>,
+    /// Selected clients without an update, in order.
+    pub absent: Vec<AbsentClient>,
+    /// What its updates took on the way; `null` until aggregated.
+    pub transfer: Option<TransferReport>,
+}
+
+/// A selected client without an update.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AbsentClient {
+    /// The client.
+    pub client: u32,
+    /// Why, in its training job's words; `null` where that left none.
+    pub reason: Option<String>,
+}
+
+/// What updates took on the way to the aggregator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransferReport {
+    /// Bytes of the update files.
+    pub received_bytes: Bytes,
+    /// Bytes the same updates have as plain values.
+    pub plain_bytes: Bytes,
+}
+
+/// The bound on what the global models tell of any one client's part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrivacyReport {
+    /// The round after which it holds.
+    pub round: u32,
+    /// The bound's ε, for the client that took part most often; `null` (no bound) without noise.
+    pub epsilon: Option<f64>,
+    /// The probability with which the bound may fail.
+    pub delta: f64,
+    /// Standard deviation of the noise over the norm.
+    pub noise_multiplier: f64,
+    /// The norm to which the round's differences were scaled down.
+    pub norm: f64,
+    /// Rounds in which the client that took part most often did.
+    pub rounds: u64,
 }
 
 /// A model federated training is compared with, on the test samples.

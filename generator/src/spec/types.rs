@@ -277,6 +277,10 @@ mapping! {
         rounds: required Whole<1, 100_000>,
         /// Share of clients trained in each round, drawn from the seed.
         fraction: default Share = 1.0,
+        /// Clients may be absent from a round as long as this many remain; every selected one must be there when absent.
+        min_clients: optional Whole<1, 100_000>,
+        /// How updates are written to be smaller; as plain values when absent.
+        compression: optional Compression,
         /// What a client does in a round.
         local: required Local,
     }
@@ -292,7 +296,7 @@ choice! {
         /// Adam on the server (Reddi et al. 2020, arXiv:2003.00295).
         Fedadam(ServerMoments) = "fedadam",
         /// Yogi on the server (Reddi et al. 2020, arXiv:2003.00295).
-        Fedyogi(ServerMoments) = "fedyogi",
+        Fedyogi(YogiMoments) = "fedyogi",
         /// Adagrad on the server (Reddi et al. 2020, arXiv:2003.00295).
         Fedadagrad(ServerRate) = "fedadagrad",
         /// FedAvg with a proximal term at the clients (Li et al. 2018, arXiv:1812.06127).
@@ -313,6 +317,46 @@ choice! {
         MultiKrum(KeptByzantine) = "multi_krum",
         /// Krum, then a trimmed mean (El Mhamdi et al. 2018, arXiv:1802.07927).
         Bulyan(Byzantine) = "bulyan",
+        /// Sample-weighted geometric median (Pillutla et al. 2019, arXiv:1912.13445).
+        GeometricMedian(Weiszfeld) = "geometric_median",
+        /// FedAvg of updates scaled down to a norm (Sun et al. 2019, arXiv:1911.07963).
+        NormBound(Bound) = "norm_bound",
+        /// q-FedAvg: clients with a large loss count more (Li et al. 2019, arXiv:1905.10497).
+        Qfedavg(Fairness) = "qfedavg",
+    }
+}
+
+choice! {
+    /// How updates are written: as differences from the global model, in full or in part.
+    pub enum Compression {
+        /// Differences in full precision.
+        Delta = "delta",
+        /// Differences as half floats.
+        Fp16 = "fp16",
+        /// Differences as brain floats.
+        Bf16 = "bf16",
+        /// Differences as 8-bit integers times a scale per tensor.
+        Int8(Quantised) = "int8",
+        /// Only the largest differences, in full precision, with their places.
+        TopK(Largest) = "top_k",
+    }
+}
+
+mapping! {
+    /// Differences as 8-bit integers.
+    pub struct Quantised {
+        /// Whether a client adds what rounding left out to its next update.
+        error_feedback: default bool = true,
+    }
+}
+
+mapping! {
+    /// Only the largest differences.
+    pub struct Largest {
+        /// Share of each tensor's values that is sent.
+        share: default Share = 0.01,
+        /// Whether a client adds what was left out to its next update.
+        error_feedback: default bool = true,
     }
 }
 
@@ -331,6 +375,20 @@ mapping! {
     pub struct ServerMoments {
         /// Step size of the server.
         server_learning_rate: default Positive = 0.1,
+        /// Decay of the first moment.
+        beta1: default Decay = 0.9,
+        /// Decay of the second moment.
+        beta2: default Decay = 0.99,
+        /// Added to the root of the second moment.
+        tau: default Positive = 0.001,
+    }
+}
+
+mapping! {
+    /// Yogi's steps on the server, with two moments.
+    pub struct YogiMoments {
+        /// Step size of the server.
+        server_learning_rate: default Positive = 0.01,
         /// Decay of the first moment.
         beta1: default Decay = 0.9,
         /// Decay of the second moment.
@@ -381,6 +439,34 @@ mapping! {
         byzantine: required Whole<0, 100_000>,
         /// Number of updates averaged.
         keep: required Whole<1, 100_000>,
+    }
+}
+
+mapping! {
+    /// How the geometric median is looked for.
+    pub struct Weiszfeld {
+        /// Most steps.
+        iterations: default Whole<1, 1_000_000> = 100u64,
+        /// Distances below this count as this.
+        smoothing: default Positive = 1e-6,
+    }
+}
+
+mapping! {
+    /// How far an update may be from the global model.
+    pub struct Bound {
+        /// Largest L2 norm of a difference, over all floating-point tensors together.
+        norm: required Positive,
+    }
+}
+
+mapping! {
+    /// How much more clients with a large loss count.
+    pub struct Fairness {
+        /// Power of the loss; 0 is FedAvg without sample counts.
+        q: required NonNegative,
+        /// The clients' step size: the inverse of the Lipschitz constant.
+        learning_rate: required Positive,
     }
 }
 
@@ -485,8 +571,18 @@ mapping! {
         resources: optional Resources,
         /// Attempts after the first.
         retries: default Whole<0, 100> = 2u64,
+        /// How a round's updates are combined; by one job when absent.
+        aggregation: optional Aggregation,
         /// Settings of the Pegasus target.
         pegasus: optional Pegasus,
+    }
+}
+
+mapping! {
+    /// A tree of jobs that add updates up; the result does not depend on it.
+    pub struct Aggregation {
+        /// Most updates one job reads.
+        fan_in: required Whole<2, 100_000>,
     }
 }
 
@@ -507,13 +603,13 @@ mapping! {
     pub struct Resources {
         /// Jobs that read a dataset and write shards.
         prepare: optional Request,
-        /// Jobs that count what each client has.
+        /// Jobs that count what each client has, and those that make and reveal keys.
         stats: optional Request,
         /// Jobs that write the initial model.
         init: optional Request,
         /// Jobs that train one client in one round.
         train: optional Request,
-        /// Jobs that make a new global model.
+        /// Jobs that make a new global model, or add updates up for one.
         aggregate: optional Request,
         /// Jobs that test a model.
         evaluate: optional Request,
@@ -575,5 +671,50 @@ mapping! {
     pub struct Privacy {
         /// Images never leave their client's site; only models and counts move.
         data_stays_at_site: default bool = false,
+        /// What the global models may tell of any one client's part; unbounded when absent.
+        central: optional Central,
+        /// Whether updates are masked so that only their sum can be read; keys are drawn anew in every run.
+        secure_aggregation: default bool = false,
+    }
+}
+
+choice! {
+    /// Differential privacy of a client's part, given by the aggregator (McMahan et al. 2018, arXiv:1710.06963).
+    pub enum Central {
+        /// Updates are scaled down to a norm that stays.
+        Fixed(FixedNorm) = "fixed",
+        /// Updates are scaled down to a norm that follows a quantile of theirs (Andrew et al. 2021, arXiv:1905.03871).
+        Adaptive(AdaptiveNorm) = "adaptive",
+    }
+}
+
+mapping! {
+    /// Updates are scaled down to a norm that stays.
+    pub struct FixedNorm {
+        /// Largest L2 norm of an update's difference from the global model.
+        norm: required Positive,
+        /// Standard deviation of the noise over the norm; 0 adds none and promises nothing.
+        noise_multiplier: required NonNegative,
+        /// Probability with which the promise may fail.
+        delta: required Part,
+    }
+}
+
+mapping! {
+    /// Updates are scaled down to a norm that follows a quantile of theirs.
+    pub struct AdaptiveNorm {
+        /// The norm of the first round.
+        initial_norm: required Positive,
+        /// The quantile.
+        quantile: default Part = 0.5,
+        /// Step size of the norm's logarithm.
+        learning_rate: default Positive = 0.2,
+        /// Standard deviation of the noise on the number of updates below the norm; more than half of
+        /// `noise_multiplier`.
+        count_noise: required NonNegative,
+        /// Standard deviation of all noise together over the norm; 0 adds none and promises nothing.
+        noise_multiplier: required NonNegative,
+        /// Probability with which the promise may fail.
+        delta: required Part,
     }
 }

@@ -9,7 +9,7 @@ use contract::{
     exit::JobExit,
     ids::{ClientId, DatasetName, ExperimentName, Round, SpecDigest},
     job::Failure,
-    metrics::{ClassScores, Metrics, Scores, Subject, UpdateShare},
+    metrics::{ClassScores, Metrics, PrivacySpent, Scores, Subject, Transfer, UpdateShare},
     names::Names,
     training::BaselineKind,
     units::{Bytes, SampleCount},
@@ -31,6 +31,8 @@ pub struct Run {
     pub now: u64,
     digest: String,
     synthetic: bool,
+    /// Whether updates are compressed, noise is added, and client 1 misses round 2.
+    guarded: bool,
     _folder: TempDir,
 }
 
@@ -47,6 +49,14 @@ pub fn two_datasets() -> Run {
 /// One real dataset, otherwise as above.
 pub fn real_dataset() -> Run {
     let mut run = Run::start_run(30, false);
+    run.dataset("nih", false, 0.0);
+    run.finish()
+}
+
+/// As [`real_dataset`], with compressed updates, central privacy, and clients absent from two rounds.
+pub fn guarded_dataset() -> Run {
+    let mut run = Run::start_run(30, false);
+    run.guarded = true;
     run.dataset("nih", false, 0.0);
     run.finish()
 }
@@ -77,6 +87,7 @@ impl Run {
             now,
             digest,
             synthetic,
+            guarded: false,
             _folder: folder,
         }
     }
@@ -168,10 +179,12 @@ impl Run {
 
     fn train(&mut self, name: &str, round: u32, client: u32) {
         let loss = 0.7 / f64::from(round) + 0.05 * f64::from(client);
+        let absent = self.guarded && (round, client) == (2, 1);
         let subject = Subject::Train {
             round: Round(round),
             client: ClientId(client),
-            epoch_loss: vec![loss + 0.1, loss],
+            epoch_loss: if absent { vec![] } else { vec![loss + 0.1, loss] },
+            absent: absent.then(|| "the shard cannot be read: | <damaged>".to_owned()),
         };
         let file = self.named(name, |names| {
             names.train_metrics(Round(round), ClientId(client)).to_string()
@@ -186,11 +199,35 @@ impl Run {
         let updates = updates.map(|(client, n)| UpdateShare {
             client: Some(ClientId(client)),
             num_samples: SampleCount(n),
+            weight: Some(n as f64 / 500.0),
         });
+        let mut updates = updates.to_vec();
+        let mut absent = vec![];
+        if self.guarded && round == 2 {
+            updates.pop();
+            absent.push(ClientId(1));
+        }
+        let plain_bytes = (updates.len() as u64) * (47 << 20);
         let subject = Subject::Aggregate {
-            round: Round(round),
-            updates: updates.to_vec(),
+            round: Some(Round(round)),
+            updates,
+            absent,
             strategy: "fedavg".into(),
+            privacy: self.guarded.then_some(PrivacySpent {
+                epsilon: Some(1.25 * f64::from(round)),
+                delta: 1e-5,
+                noise_multiplier: 1.1,
+                norm: 0.5,
+                rounds: round.into(),
+            }),
+            transfer: Transfer {
+                received_bytes: if self.guarded {
+                    plain_bytes / 4
+                } else {
+                    plain_bytes
+                },
+                plain_bytes,
+            },
         };
         let file = self.named(name, |names| names.aggregate_metrics(Round(round)).to_string());
         let metrics = self.metrics(name, 500, subject, None);

@@ -7,13 +7,15 @@
 use std::collections::BTreeSet;
 
 use contract::{
+    aggregation::{CentralPrivacy, Encoding, Strategy},
     dataset::{DatasetConfig, ImageSettings, Partition, Source, Task, TestSplit},
     ids::{DatasetName, ExperimentName, Seed, SpecDigest},
-    training::{Arch, BaselineKind, Optimizer, Strategy},
+    training::{Arch, BaselineKind, Optimizer},
     units::{Bytes, Fraction, Seconds},
 };
 use fedwing::check::{
-    Checked, Dataset, Evaluation, Execution, Federation, Layout, Model, PegasusSettings, Request, Resources,
+    Checked, Compression, Dataset, Evaluation, Execution, Federation, Layout, Model, PegasusSettings,
+    Privacy, Request, Resources,
 };
 
 /// What a sample specification says; everything else is fixed.
@@ -28,6 +30,12 @@ pub struct Sample {
     pub cross_dataset: bool,
     pub weights: Option<String>,
     pub seed: u64,
+    pub strategy: Strategy,
+    pub min_clients: Option<u32>,
+    pub compression: Option<Compression>,
+    pub fan_in: Option<u32>,
+    pub central: Option<CentralPrivacy>,
+    pub secure_aggregation: bool,
 }
 
 impl Sample {
@@ -43,6 +51,12 @@ impl Sample {
             cross_dataset: true,
             weights: Some("/data/pretrained.safetensors".to_owned()),
             seed: 7,
+            strategy: Strategy::Fedavg,
+            min_clients: None,
+            compression: None,
+            fan_in: None,
+            central: None,
+            secure_aggregation: false,
         }
     }
 
@@ -59,6 +73,56 @@ impl Sample {
         }
     }
 
+    /// One of the ways updates travel and are combined; 0 is the plain one.
+    pub fn learning(self, way: usize) -> Self {
+        let int8 = Some(Compression {
+            encoding: Encoding::Int8,
+            error_feedback: true,
+        });
+        let fedadam = Strategy::Fedadam {
+            learning_rate: 0.1,
+            beta1: 0.9,
+            beta2: 0.99,
+            tau: 0.001,
+        };
+        match way {
+            0 => self,
+            1 => Self {
+                strategy: fedadam,
+                compression: int8,
+                ..self
+            },
+            2 => Self {
+                secure_aggregation: true,
+                min_clients: Some(1),
+                ..self
+            },
+            3 => Self {
+                secure_aggregation: true,
+                ..self
+            },
+            4 => Self {
+                strategy: fedadam,
+                fan_in: Some(2),
+                compression: int8,
+                min_clients: Some(1),
+                ..self
+            },
+            5 => Self {
+                central: Some(CentralPrivacy::Fixed {
+                    norm: 1.5,
+                    noise_multiplier: 1.0,
+                    delta: 1e-5,
+                }),
+                ..self
+            },
+            _ => unreachable!("there are {} ways", Self::WAYS),
+        }
+    }
+
+    /// Number of ways of [`Self::learning`].
+    pub const WAYS: usize = 6;
+
     pub fn checked(&self) -> Checked {
         let seed = Seed(self.seed);
         Checked {
@@ -72,9 +136,11 @@ impl Sample {
                 weights: self.weights.clone(),
             },
             federation: Federation {
-                strategy: Strategy::Fedavg,
+                strategy: self.strategy,
                 rounds: self.rounds,
                 fraction: Fraction::new(self.fraction).unwrap(),
+                min_clients: self.min_clients,
+                compression: self.compression,
                 epochs: 2,
                 batch_size: 32,
                 optimizer: Optimizer::Sgd {
@@ -91,10 +157,15 @@ impl Sample {
                 layout: self.layout,
                 resources: resources(),
                 retries: 3,
+                fan_in: self.fan_in,
                 pegasus: PegasusSettings {
                     data_configuration: "condorio".to_owned(),
                     compute_site: "condorpool".to_owned(),
                 },
+            },
+            privacy: Privacy {
+                central: self.central,
+                secure_aggregation: self.secure_aggregation,
             },
         }
     }

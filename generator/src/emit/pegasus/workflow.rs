@@ -29,7 +29,7 @@ pub fn write_main(
     let mut text = String::new();
     for unit in &units.units {
         match unit {
-            Unit::Job(index) => job(&mut text, plan, &plan.jobs[*index]),
+            Unit::Job(index) => job(&mut text, plan, &plan.jobs[*index], &[]),
             Unit::Round(round) => sub_workflow(&mut text, plan, settings, round),
         }
         .expect("writing to a string cannot fail");
@@ -61,7 +61,7 @@ pub fn write_round(
     write!(out, "{}", head(&name))?;
     let mut text = String::new();
     for &index in &round.jobs {
-        job(&mut text, plan, &plan.jobs[index]).expect("writing to a string cannot fail");
+        job(&mut text, plan, &plan.jobs[index], &round.outputs).expect("writing to a string cannot fail");
         out.write_all(text.as_bytes())?;
         text.clear();
     }
@@ -117,7 +117,8 @@ fn dependencies<'a, I: Iterator<Item = &'a str>>(
     out.write_all(text.as_bytes())
 }
 
-fn job(text: &mut String, plan: &Plan, planned: &PlannedJob) -> fmt::Result {
+/// Writes a job; `crossing` are the files of its workflow that others read.
+fn job(text: &mut String, plan: &Plan, planned: &PlannedJob, crossing: &[String]) -> fmt::Result {
     let PlannedJob {
         id,
         job,
@@ -144,7 +145,12 @@ fn job(text: &mut String, plan: &Plan, planned: &PlannedJob) -> fmt::Result {
             }
             Role::Output(file) => {
                 seen.push(file);
-                output(text, file, is_kept(job, file))
+                let stage_out = if crossing.iter().any(|name| name == file) {
+                    StageOut::Kept
+                } else {
+                    is_kept(job, file)
+                };
+                output(text, file, stage_out)
             }
         };
         result = result.and(line);
@@ -174,12 +180,14 @@ enum StageOut {
     Intermediate,
 }
 
-/// Shards and updates are read by jobs alone; everything else is read by people and reports afterwards.
+/// Shards, updates, their sums, keys and residuals are read by jobs alone; everything else is read by people and reports
+/// afterwards, or makes it possible to go on from the last round.
 fn is_kept(job: &Job, file: &str) -> StageOut {
     let kept = match job {
         // The manifest names patients; it is kept on the submit host, which is where `prepare` runs and wrote it.
         Job::Prepare(args) => file == args.manifest.as_str(),
-        Job::Train(args) => file != args.update.as_str(),
+        Job::Train(args) => file == args.metrics.as_str(),
+        Job::Keys(_) | Job::Reveal(_) | Job::Partial(_) => false,
         Job::Stats(_) | Job::Init(_) | Job::Evaluate(_) | Job::Baseline(_) | Job::Aggregate(_) => true,
     };
     if kept {
@@ -193,7 +201,14 @@ fn is_kept(job: &Job, file: &str) -> StageOut {
 pub fn on_submit_host(job: &Job) -> bool {
     match job {
         Job::Prepare(_) | Job::Stats(_) => true,
-        Job::Init(_) | Job::Train(_) | Job::Evaluate(_) | Job::Baseline(_) | Job::Aggregate(_) => false,
+        Job::Init(_)
+        | Job::Train(_)
+        | Job::Evaluate(_)
+        | Job::Baseline(_)
+        | Job::Keys(_)
+        | Job::Reveal(_)
+        | Job::Aggregate(_)
+        | Job::Partial(_) => false,
     }
 }
 
@@ -261,7 +276,7 @@ fn sub_workflow(
         writeln!(text, "  - {{lfn: {}, type: input}}", Text(file))?;
     }
     for file in &round.outputs {
-        // Only global models are read outside their round, and they are kept.
+        // Global models, states and residuals are read in a later round, so they are kept.
         output(text, file, StageOut::Kept)?;
     }
     let metadata = [

@@ -1,0 +1,264 @@
+//! A dataset's rounds: training, revealing, adding up, aggregation, evaluation; and what rounds hand on to later ones.
+
+use std::collections::BTreeMap;
+
+use contract::{
+    aggregation::Strategy,
+    args::{AggregateArgs, Job, PartialArgs, RevealArgs, TrainArgs},
+    argv::InputFile,
+    ids::{ClientId, Round},
+    names::FileName,
+    training::Absence,
+};
+
+use super::{lower::Branch, select};
+use crate::check::{Compression, Federation, Privacy};
+
+/// What a dataset's rounds hand on.
+struct HandedOn {
+    /// The global model the next round starts from.
+    global: FileName,
+    /// What the rule remembers.
+    state: Option<FileName>,
+    /// What the encoding of each client's last update left out; it stays with the client.
+    residuals: BTreeMap<ClientId, FileName>,
+}
+
+impl Branch<'_> {
+    /// The initial model's evaluation, then every round; each round starts from the global model of the one before.
+    pub fn rounds(&mut self) {
+        let mut handed_on = HandedOn {
+            global: self.names.global(Round(0)),
+            state: None,
+            residuals: BTreeMap::new(),
+        };
+        self.evaluate(Round(0), &handed_on.global);
+        for round in (1..=self.checked.federation.rounds).map(Round) {
+            let fraction = self.checked.federation.fraction;
+            let selected = select(
+                self.checked.seed,
+                &self.config.dataset,
+                round,
+                self.config.clients,
+                fraction,
+            );
+            let updates = self.train(round, &selected, &mut handed_on);
+            let reveals = self.reveal(round, &selected);
+            let updates = self.partial(round, &handed_on.global, updates);
+            self.aggregate(round, updates, reveals, &mut handed_on);
+            self.evaluate(round, &handed_on.global);
+        }
+    }
+
+    /// One job per selected client; returns their updates in client order.
+    fn train(&mut self, round: Round, selected: &[ClientId], handed_on: &mut HandedOn) -> Vec<InputFile> {
+        let Federation {
+            // The aggregation's.
+            strategy: _,
+            rounds: _,
+            // The selection's.
+            fraction: _,
+            min_clients,
+            compression,
+            epochs,
+            batch_size,
+            optimizer,
+        } = &self.checked.federation;
+        let dataset = &self.config.dataset;
+        let public_keys = self.public_keys(selected);
+        let mut updates = Vec::with_capacity(selected.len());
+        for &client in selected {
+            let update = self.names.update(round, client);
+            updates.push((&update).into());
+            let (encoding, residual_in, residual_out) = match compression {
+                None => (None, None, None),
+                Some(Compression {
+                    encoding,
+                    error_feedback: false,
+                }) => (Some(*encoding), None, None),
+                Some(Compression {
+                    encoding,
+                    error_feedback: true,
+                }) => {
+                    let kept = self.names.residual(round, client);
+                    let last = handed_on.residuals.insert(client, kept.clone());
+                    (Some(*encoding), last, Some(kept))
+                }
+            };
+            let args = TrainArgs {
+                experiment: self.checked.name.clone(),
+                dataset: dataset.clone(),
+                spec_digest: self.checked.digest.clone(),
+                round,
+                client,
+                epochs: *epochs,
+                batch_size: *batch_size,
+                optimizer: *optimizer,
+                seed: self.seed(format_args!("train/{dataset}/{round}/{client}")),
+                threads: Some(self.checked.execution.resources.train.cpus),
+                global: (&handed_on.global).into(),
+                shard: (&self.shards[client.0 as usize]).into(),
+                encoding,
+                residual_in: residual_in.as_ref().map(Into::into),
+                residual_out: residual_out.as_ref().map(Into::into),
+                secret_key: self.secret_key(client),
+                public_keys: public_keys.clone(),
+                absence: min_clients.map(|_| Absence::Allowed),
+                update: (&update).into(),
+                metrics: (&self.names.train_metrics(round, client)).into(),
+            };
+            let id = format!("train-{dataset}-r{:04}-c{:04}", round.0, client.0);
+            self.push(id, Some(round), Some(client), Job::Train(args));
+        }
+        updates
+    }
+
+    fn secret_key(&self, client: ClientId) -> Option<InputFile> {
+        let masked = self.checked.privacy.secure_aggregation;
+        masked.then(|| (&self.names.secret_key(client)).into())
+    }
+
+    /// The public keys of `selected`, where updates are masked.
+    fn public_keys(&self, selected: &[ClientId]) -> Vec<InputFile> {
+        if !self.checked.privacy.secure_aggregation {
+            return Vec::new();
+        }
+        let key = |client: &ClientId| (&self.names.public_key(*client)).into();
+        selected.iter().map(key).collect()
+    }
+
+    /// Where updates are masked and clients may be absent: one job per selected client, once all have trained.
+    fn reveal(&mut self, round: Round, selected: &[ClientId]) -> Vec<InputFile> {
+        if self.checked.federation.min_clients.is_none() {
+            return Vec::new();
+        }
+        let public_keys = self.public_keys(selected);
+        let metrics = |client: &ClientId| (&self.names.train_metrics(round, *client)).into();
+        let train_metrics: Vec<InputFile> = selected.iter().map(metrics).collect();
+        let mut reveals = Vec::new();
+        for &client in selected {
+            let Some(secret_key) = self.secret_key(client) else {
+                break;
+            };
+            let dataset = &self.config.dataset;
+            let reveal = self.names.reveal(round, client);
+            reveals.push((&reveal).into());
+            let args = RevealArgs {
+                experiment: self.checked.name.clone(),
+                dataset: dataset.clone(),
+                spec_digest: self.checked.digest.clone(),
+                round,
+                client,
+                secret_key,
+                public_keys: public_keys.clone(),
+                train_metrics: train_metrics.clone(),
+                reveal: (&reveal).into(),
+            };
+            let id = format!("reveal-{dataset}-r{:04}-c{:04}", round.0, client.0);
+            self.push(id, Some(round), Some(client), Job::Reveal(args));
+        }
+        reveals
+    }
+
+    /// Adds updates up in groups, level by level, until one job may read what is left. A group of one is left as it is.
+    fn partial(&mut self, round: Round, global: &FileName, mut updates: Vec<InputFile>) -> Vec<InputFile> {
+        let Some(fan_in) = self.checked.execution.fan_in else {
+            return updates;
+        };
+        let fan_in = fan_in as usize;
+        for level in 0.. {
+            if updates.len() <= fan_in {
+                break;
+            }
+            let mut sums = Vec::with_capacity(updates.len().div_ceil(fan_in));
+            for (number, group) in (0_u32..).zip(updates.chunks(fan_in)) {
+                if let [alone] = group {
+                    sums.push(alone.clone());
+                    continue;
+                }
+                let output = self.names.partial(round, level, number);
+                sums.push((&output).into());
+                let args = PartialArgs {
+                    global: global.into(),
+                    updates: group.to_vec(),
+                    // Updates carry their sample counts.
+                    samples: Vec::new(),
+                    threads: Some(self.checked.execution.resources.aggregate.cpus),
+                    output: (&output).into(),
+                };
+                let id = format!(
+                    "partial-{}-r{:04}-l{level}-p{number:04}",
+                    self.config.dataset, round.0
+                );
+                self.push(id, Some(round), None, Job::Partial(args));
+            }
+            updates = sums;
+        }
+        updates
+    }
+
+    /// Combines the round's updates into the new global model.
+    fn aggregate(
+        &mut self,
+        round: Round,
+        updates: Vec<InputFile>,
+        reveals: Vec<InputFile>,
+        handed_on: &mut HandedOn,
+    ) {
+        let dataset = &self.config.dataset;
+        let Privacy {
+            central,
+            // The updates' own matter: they say that they are masked.
+            secure_aggregation: _,
+        } = self.checked.privacy;
+        let strategy = self.checked.federation.strategy;
+        let output = self.names.global(round);
+        let state = (remembers(&strategy) || central.is_some()).then(|| self.names.state(round));
+        let args = AggregateArgs {
+            strategy: strategy.into(),
+            privacy: central,
+            // The rule says itself which tensors it leaves alone.
+            keep: Vec::new(),
+            global: (&handed_on.global).into(),
+            updates,
+            // Updates carry their sample counts.
+            samples: Vec::new(),
+            min_clients: self.checked.federation.min_clients,
+            reveals,
+            // Noise is all that is drawn at random.
+            seed: central.map(|_| self.seed(format_args!("noise/{dataset}/{round}"))),
+            threads: Some(self.checked.execution.resources.aggregate.cpus),
+            state_in: handed_on.state.as_ref().map(Into::into),
+            state_out: state.as_ref().map(Into::into),
+            output: (&output).into(),
+            metrics: Some((&self.names.aggregate_metrics(round)).into()),
+        };
+        let id = format!("aggregate-{dataset}-r{:04}", round.0);
+        self.push(id, Some(round), None, Job::Aggregate(args));
+        handed_on.global = output;
+        handed_on.state = state;
+    }
+}
+
+/// Whether a rule remembers something from round to round.
+fn remembers(strategy: &Strategy) -> bool {
+    match strategy {
+        Strategy::Fedavgm { .. }
+        | Strategy::Fedadam { .. }
+        | Strategy::Fedyogi { .. }
+        | Strategy::Fedadagrad { .. }
+        | Strategy::Scaffold { .. } => true,
+        Strategy::Fedavg
+        | Strategy::Fedprox
+        | Strategy::Fedbn
+        | Strategy::Fednova
+        | Strategy::Qfedavg { .. }
+        | Strategy::Median
+        | Strategy::TrimmedMean { .. }
+        | Strategy::Krum { .. }
+        | Strategy::MultiKrum { .. }
+        | Strategy::Bulyan { .. }
+        | Strategy::GeometricMedian { .. }
+        | Strategy::NormBound { .. } => false,
+    }
+}

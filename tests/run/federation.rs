@@ -1,0 +1,149 @@
+//! Whole runs of what changes how updates travel and are combined.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use serde_json::Value;
+
+use crate::scenario::{Scenario, assert_code, files, report};
+
+/// Five clients of drawn radiographs; `federation` and `more` as in a specification.
+fn phantom(rounds: u32, federation: &str, more: &str) -> Scenario {
+    Scenario::of(&format!(
+        "fedwing: 1
+name: small
+seed: 7
+datasets:
+  drawn:
+    source: {{phantom: {{patients: 80, sites: 2}}}}
+    task: {{binary: {{negative: [No Finding]}}}}
+    image: {{size: 16, channels: 1}}
+    test: {{fraction: 0.25}}
+    clients: {{count: 5, by: iid}}
+model: {{arch: small_cnn}}
+federation:
+  {federation}
+  rounds: {rounds}
+  local: {{epochs: 1, batch_size: 8, optimizer: {{sgd: {{learning_rate: 0.05, momentum: 0.9}}}}}}
+{more}
+"
+    ))
+}
+
+/// Runs to the end and returns the report's account of the dataset.
+fn run(scenario: &Scenario) -> Value {
+    assert_code(&scenario.run("run", 2), 0);
+    report(&scenario.dir("run"))["datasets"][0].clone()
+}
+
+/// The bytes of each tensor with its type, by name: what a safetensors file holds besides its metadata.
+fn tensors(path: &Path) -> BTreeMap<String, (String, Vec<u8>)> {
+    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let (length, rest) = bytes.split_first_chunk::<8>().expect("a length");
+    let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let header: BTreeMap<String, Value> = serde_json::from_slice(header).expect("a header");
+    let entries = header.into_iter().filter(|(name, _)| name != "__metadata__");
+    entries
+        .map(|(name, entry)| {
+            let offset = |i: usize| entry["data_offsets"][i].as_u64().expect("an offset") as usize;
+            let dtype = entry["dtype"].as_str().expect("a type").to_owned();
+            (name, (dtype, data[offset(0)..offset(1)].to_vec()))
+        })
+        .collect()
+}
+
+fn global(scenario: &Scenario, round: u32) -> BTreeMap<String, (String, Vec<u8>)> {
+    let name = format!("files/small.drawn.r{round:04}.global.safetensors");
+    tensors(&scenario.dir("run").join(name))
+}
+
+/// The largest difference of two models' values.
+fn distance(left: &BTreeMap<String, (String, Vec<u8>)>, right: &BTreeMap<String, (String, Vec<u8>)>) -> f32 {
+    assert_eq!(left.keys().collect::<Vec<_>>(), right.keys().collect::<Vec<_>>());
+    let mut largest = 0.0_f32;
+    for (name, (dtype, bytes)) in left {
+        assert_eq!(dtype, "F32", "`{name}`");
+        let values = |bytes: &[u8]| -> Vec<f32> {
+            let (chunks, rest) = bytes.as_chunks::<4>();
+            assert!(rest.is_empty());
+            chunks.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect()
+        };
+        let (left, right) = (values(bytes), values(&right[name].1));
+        assert_eq!(left.len(), right.len(), "`{name}`");
+        for (left, right) in left.iter().zip(&right) {
+            largest = largest.max((left - right).abs());
+        }
+    }
+    largest
+}
+
+#[test]
+fn fedadam_with_int8_and_error_feedback_learns_from_a_third_of_the_bytes() {
+    let scenario = phantom(
+        2,
+        "algorithm: {fedadam: {server_learning_rate: 0.01}}\n  compression: int8",
+        "",
+    );
+    let dataset = run(&scenario);
+    assert!(dataset["final"]["metrics"]["auroc"].is_f64());
+    let bytes = |name: &str| dataset["transfer"][name].as_u64().expect("bytes");
+    assert!(
+        3 * bytes("received_bytes") < bytes("plain_bytes"),
+        "{}",
+        dataset["transfer"]
+    );
+    let names: Vec<String> = files(&scenario.dir("run")).into_keys().collect();
+    for kept in ["r0002.state", "r0002.c0004.residual"] {
+        assert!(names.iter().any(|name| name.contains(kept)), "{kept}: {names:?}");
+    }
+}
+
+#[test]
+fn masked_updates_make_the_model_that_plain_updates_make() {
+    let plain = phantom(2, "algorithm: fedavg", "");
+    let masked = phantom(2, "algorithm: fedavg", "privacy: {secure_aggregation: true}");
+    run(&plain);
+    run(&masked);
+    let distance = distance(&global(&plain, 2), &global(&masked, 2));
+    assert!(distance <= 1e-6, "{distance}");
+}
+
+#[test]
+fn a_tree_makes_the_model_that_one_job_makes_bit_for_bit() {
+    let flat = phantom(2, "algorithm: fedavg", "");
+    let tree = phantom(2, "algorithm: fedavg", "execution: {aggregation: {fan_in: 2}}");
+    run(&flat);
+    run(&tree);
+    // The metadata names the specification, and there are two; the tensors are the same.
+    assert!(global(&flat, 2) == global(&tree, 2));
+    let sums = files(&tree.dir("run"))
+        .into_keys()
+        .filter(|name| name.contains(".partial."));
+    assert_eq!(sums.count(), 6, "two, then one in each of two rounds");
+}
+
+#[test]
+fn central_privacy_is_accounted_for_in_the_report() {
+    let scenario = phantom(
+        2,
+        "algorithm: fedavg",
+        "privacy: {central: {fixed: {norm: 0.5, noise_multiplier: 1.0, delta: 1e-5}}}",
+    );
+    let dataset = run(&scenario);
+    let privacy = &dataset["privacy"];
+    assert!(privacy["epsilon"].as_f64().expect("a bound") > 0.0);
+    assert_eq!((&privacy["round"], &privacy["rounds"]), (&2.into(), &2.into()));
+    let page = fs::read_to_string(scenario.dir("run").join("report/report.html")).expect("the report");
+    assert!(page.contains("ε = ") && page.contains("whoever has the seed can take it away"));
+}
+
+#[test]
+fn krum_takes_one_clients_update_as_it_is() {
+    let scenario = phantom(1, "algorithm: {krum: {byzantine: 1}}", "");
+    run(&scenario);
+    let taken = global(&scenario, 1);
+    let update = |client: u32| {
+        let name = format!("files/small.drawn.r0001.c{client:04}.update.safetensors");
+        tensors(&scenario.dir("run").join(name))
+    };
+    assert_eq!((0..5).filter(|client| update(*client) == taken).count(), 1);
+}
