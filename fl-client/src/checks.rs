@@ -112,7 +112,7 @@ impl Expected<'_> {
         check.equal("kind", header.kind, TensorKind::Residual)?;
         self.check(check, &header)?;
         check.equal("client", Shown(header.client), Shown(Some(client)))?;
-        if !header.round.is_some_and(|found| found < round) {
+        if header.round.is_none_or(|found| found >= round) {
             let reason = format!(
                 "its round is {}, expected one before {round}",
                 Shown(header.round)

@@ -211,3 +211,39 @@ fn what_was_left_out_waits_while_a_client_is_absent() {
     let header = folder.header("r2.st");
     assert_eq!((header.round, header.client), (Some(Round(2)), Some(ClientId(0))));
 }
+
+#[test]
+fn a_change_too_large_for_half_floats_is_the_clients_and_names_tensor_and_place() {
+    let folder = Folder::new();
+    folder.succeed(&Job::Init(init(Arch::SmallCnn)));
+    // One step so long that weights stay finite and their change leaves half floats.
+    let args = TrainArgs {
+        epochs: 1,
+        batch_size: 22,
+        optimizer: Optimizer::Sgd {
+            learning_rate: 1e9,
+            momentum: 0.0,
+            weight_decay: 0.0,
+        },
+        encoding: Some(Encoding::Fp16),
+        ..allowed()
+    };
+    let reason = absent(&folder, args.clone());
+    assert!(
+        reason.starts_with("the change of `") && reason.contains(" at index "),
+        "{reason}"
+    );
+    let (code, stderr) = folder.fail(&Job::Train(TrainArgs {
+        absence: None,
+        update: "v.st".into(),
+        metrics: "v.json".into(),
+        ..args.clone()
+    }));
+    assert_eq!(code, 13);
+    assert!(stderr.contains("`bf16` or `int8`"), "{stderr}");
+    folder.succeed(&Job::Train(TrainArgs {
+        encoding: Some(Encoding::Bf16),
+        ..args
+    }));
+    assert!(!folder.metadata("u.st").contains_key(ABSENT));
+}

@@ -4,6 +4,7 @@
 
 mod absence;
 mod folder;
+mod masked;
 mod updates;
 
 use std::fs;
