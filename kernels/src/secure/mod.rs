@@ -27,6 +27,7 @@
 //! its update. Bonawitz's second mask per client (section 4.2) and signatures (section 6) answer this and are not here.
 //! It hides neither sample counts, which stand in the clear, nor what the sum itself tells: that is for differential
 //! privacy. Nor does it keep a client from sending a false update: robust rules cannot look into masked ones.
+//! `docs/secure-aggregation.md` argues all this at length.
 
 mod fixed_point;
 mod keys;
