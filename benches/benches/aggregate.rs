@@ -162,7 +162,11 @@ fn squared_distances(criterion: &mut Criterion) {
         distances
     };
     for (ours, naive) in ours().sums().iter().zip(pair_by_pair(&rows)) {
-        assert!((ours / naive - 1.0).abs() < 1e-11, "{ours} {naive}");
+        // One sum from end to end may lose 2⁻⁵³ at every value: it is the less exact of the two.
+        assert!(
+            (ours / naive - 1.0).abs() < VALUES as f64 * f64::EPSILON / 2.0,
+            "{ours} {naive}"
+        );
     }
     group.bench_function(BenchmarkId::new("krum_distances_k10", "tiles"), |bencher| {
         bencher.iter(&mut ours);

@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn updates_far_from_the_others_are_not_chosen() {
         let distances = on_a_line(&[1.0, 900.0, 1.1, 0.9, 1.05, -700.0, 1.2, 0.95, 1.15, 1.02, 0.98]);
-        assert!((0.9..=1.2).contains(&[1.0, 900.0, 1.1, 0.9, 1.05][krum(&distances, 2).unwrap().min(4)]));
+        assert!(![1, 5].contains(&krum(&distances, 2).unwrap()));
         assert_eq!(
             multi_krum(&distances, 2, 9).unwrap(),
             [0, 2, 3, 4, 6, 7, 8, 9, 10]
