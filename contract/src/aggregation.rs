@@ -268,7 +268,7 @@ impl Strategy {
                 positive("learning_rate", learning_rate)?;
             }
             Strategy::TrimmedMean { beta } => {
-                within("beta", beta, beta >= 0.0 && beta < 0.5, "from 0 to below 0.5")?
+                within("beta", beta, (0.0..0.5).contains(&beta), "from 0 to below 0.5")?
             }
             Strategy::Krum { byzantine: _ } | Strategy::Bulyan { byzantine: _ } => {}
             Strategy::MultiKrum { byzantine: _, keep } => at_least_one("keep", keep)?,

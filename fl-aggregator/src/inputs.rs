@@ -14,7 +14,7 @@ use contract::{
 };
 
 use crate::{
-    partial::Member,
+    partial::{Member, PartialSum},
     tensor_file::TensorFile,
     update::{Content, Update, absence},
 };
@@ -73,10 +73,19 @@ impl Inputs {
                 absent.add(&file, reason, fewest)?;
                 continue;
             }
+            if let Some(sum) = PartialSum::of(&file)?
+                && sum.members.is_empty()
+            {
+                absent.extend(&file, &sum, fewest)?;
+                continue;
+            }
             let samples = sample_count(&file, samples.get(number).copied())?;
             let update = Update::open(file, &global, samples)?;
             received_bytes += match &update.content {
-                Content::Partial(sum) => sum.received_bytes,
+                Content::Partial(sum) => {
+                    absent.extend(&update.file, sum, fewest)?;
+                    sum.received_bytes
+                }
                 _ => update.file.all_bytes().len() as u64,
             };
             opened.push(update);
@@ -118,7 +127,7 @@ impl Fewest {
         let fewest = match self {
             Fewest::All if absent == 0 => return Ok(()),
             Fewest::All => present + absent,
-            Fewest::Some(fewest) => fewest as usize,
+            Fewest::Some(fewest) => fewest.max(1) as usize,
             Fewest::Any => return Ok(()),
         };
         if present >= fewest {
@@ -152,6 +161,23 @@ impl Absent {
         eprintln!("warning: client {client} is absent: {reason}");
         self.0.push(client);
         Ok(())
+    }
+
+    /// Clients that said so to the job that added up their part of the tree.
+    fn extend(&mut self, file: &TensorFile, sum: &PartialSum, fewest: Fewest) -> Result<(), JobError> {
+        match sum.absent.first() {
+            Some(client) if fewest == Fewest::All => {
+                let message = format!("`{}`: client {client} is absent", file.path().display());
+                let help = "`--min-clients` says how many clients must be present for a round to count";
+                Err(JobError::new(JobExit::DataUnfit, message)
+                    .about(file.path())
+                    .help(help))
+            }
+            _ => {
+                self.0.extend(&sum.absent);
+                Ok(())
+            }
+        }
     }
 }
 
@@ -297,10 +323,7 @@ fn members(updates: &[Update], absent: Absent) -> Result<(Vec<Member>, Vec<Clien
             num_samples: update.samples,
         };
         let theirs = match &update.content {
-            Content::Partial(sum) => {
-                absent.extend(&sum.absent);
-                &sum.members[..]
-            }
+            Content::Partial(sum) => &sum.members[..],
             _ => std::slice::from_ref(&own),
         };
         for client in theirs.iter().filter_map(|member| member.client) {

@@ -11,7 +11,7 @@ use contract::{
     exit::JobExit,
     ids::ClientId,
     job::JobError,
-    secure::RevealFile,
+    secure::{FEWEST_CLIENTS, MASK_CHECK, RevealFile},
     tensors::Header,
 };
 use kernels::{
@@ -38,6 +38,8 @@ pub struct Masked<'a> {
     leftovers: Vec<(Seed, Sign)>,
     /// The index of each tensor's first value among all floating-point values.
     first_index: Vec<u64>,
+    /// Number of floating-point values, and the index of the check.
+    values: u64,
 }
 
 impl<'a> Masked<'a> {
@@ -64,7 +66,7 @@ impl<'a> Masked<'a> {
                 ));
             }
         }
-        if inputs.members.len() < 2 {
+        if inputs.members.len() < FEWEST_CLIENTS {
             let message = "only one masked update is there: its masks would be all that hides it";
             return Err(JobError::new(JobExit::DataUnfit, message));
         }
@@ -76,12 +78,42 @@ impl<'a> Masked<'a> {
                 next += tensor.shape.iter().product::<usize>() as u64;
             }
         }
-        Ok(Some(Self {
+        let masked = Self {
             inputs,
             fraction_bits: *fraction_bits,
             leftovers: leftovers(inputs, reveals)?,
             first_index,
-        }))
+            values: next,
+        };
+        masked.check()?;
+        Ok(Some(masked))
+    }
+
+    /// The checks are masked as the parameters are and sum to the sample count: if they do not, neither is the sum of
+    /// the parameters what it should be.
+    fn check(&self) -> Result<(), JobError> {
+        let mut sum = [0_u64];
+        for update in &self.inputs.updates {
+            let path = update.file.path();
+            let stated = update
+                .file
+                .metadata
+                .get(MASK_CHECK)
+                .and_then(|text| text.parse().ok());
+            let check: u64 = stated.ok_or_else(|| {
+                JobError::invalid(path, format!("its metadata has no number `{MASK_CHECK}`"))
+            })?;
+            sum[0] = sum[0].wrapping_add(check);
+        }
+        for (seed, sign) in &self.leftovers {
+            add_mask(seed, self.values, *sign, &mut sum);
+        }
+        if sum[0] == self.inputs.total_samples {
+            return Ok(());
+        }
+        let message =
+            "the masks of these updates do not cancel: one is missing or of other keys, or a reveal is wrong";
+        Err(JobError::new(JobExit::InputInvalid, message).about(self.inputs.global.path()))
     }
 
     /// What is done with each tensor: the sum allows the sample-weighted mean and nothing else.

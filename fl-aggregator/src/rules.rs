@@ -263,12 +263,12 @@ impl Plain<'_> {
                 self.ordered(everyone(), Floats::Middle(parameters), Floats::Middle(statistics))
             }
             Strategy::Krum { byzantine } => {
-                let distances = self.distances_for("krum", byzantine)?;
+                let distances = distances(self.inputs, &self.kept)?;
                 let chosen = aggregate::krum(&distances, byzantine as usize).map_err(unfit)?;
                 self.mean_of(vec![chosen], Integers::LowerMedian)
             }
             Strategy::MultiKrum { byzantine, keep } => {
-                let distances = self.distances_for("multi_krum", byzantine)?;
+                let distances = distances(self.inputs, &self.kept)?;
                 let chosen =
                     aggregate::multi_krum(&distances, byzantine as usize, keep as usize).map_err(unfit)?;
                 self.mean_of(chosen, Integers::LowerMedian)
@@ -374,20 +374,6 @@ impl Plain<'_> {
 
     fn is_parameter(&self, number: usize) -> bool {
         !self.kept[number] && !is_running_statistic(&self.inputs.global.tensors[number].name)
-    }
-
-    /// Distances, with a warning where the rule promises nothing.
-    fn distances_for(&self, rule: &str, byzantine: u64) -> Result<Distances, JobError> {
-        let (updates, needed) = (
-            self.inputs.updates.len() as u64,
-            byzantine.saturating_mul(2).saturating_add(3),
-        );
-        if updates < needed {
-            eprintln!(
-                "warning: `{rule}` resists {byzantine} clients that lie only among {needed} or more, here are {updates}"
-            );
-        }
-        distances(self.inputs, &self.kept)
     }
 }
 

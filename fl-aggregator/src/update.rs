@@ -334,7 +334,7 @@ fn expect(file: &TensorFile, tensor: &Tensor, dtype: Dtype, shape: &[usize]) -> 
         return Ok(());
     }
     let reason = format!(
-        "tensor `{}` is {} {:?}, the global model's makes it {dtype} {shape:?}",
+        "tensor `{}` is {} {:?}, an update of this model has {dtype} {shape:?}",
         tensor.name, tensor.dtype, tensor.shape
     );
     Err(JobError::invalid(file.path(), reason))

@@ -63,17 +63,27 @@ fn the_new_model_carries_the_next_round_and_the_total() {
     let Subject::Aggregate {
         round,
         updates,
+        absent,
         strategy,
+        privacy,
+        transfer,
     } = metrics.subject
     else {
         panic!("{:?}", metrics.subject)
     };
-    assert_eq!((round, strategy.as_str()), (Round(3), "fedavg"));
+    assert_eq!((round, strategy.as_str()), (Some(Round(3)), "fedavg"));
+    assert_eq!((absent, privacy), (Vec::new(), None));
+    let files = (bench.bytes("a").len() + bench.bytes("b").len()) as u64;
+    assert_eq!((transfer.received_bytes, transfer.plain_bytes), (files, 2 * 28));
     let shares: Vec<_> = updates
         .iter()
-        .map(|share| (share.client, share.num_samples.0))
+        .map(|share| (share.client, share.num_samples.0, share.weight))
         .collect();
-    assert_eq!(shares, [(Some(ClientId(0)), 30), (Some(ClientId(1)), 10)]);
+    let expected = [
+        (Some(ClientId(0)), 30, Some(0.75)),
+        (Some(ClientId(1)), 10, Some(0.25)),
+    ];
+    assert_eq!(shares, expected);
 }
 
 #[test]
@@ -124,14 +134,14 @@ fn a_state_dict_from_elsewhere_needs_counts_only() {
     bench.succeeds("--global global --update b --update a --samples 1 --samples 2 --output out");
     assert_eq!(bench.bytes("out"), first);
 
-    let failure = bench.fails(
-        "--global global --update a --update b --samples 2 --samples 1 --output out --metrics m.json",
-        JobExit::InputInvalid,
+    bench.succeeds(
+        "--global global --update b --update a --samples 1 --samples 2 --output out --metrics m.json",
     );
-    assert_eq!(
-        failure.help.as_deref(),
-        Some("leave `--metrics` out for models from elsewhere")
-    );
+    let metrics: Metrics = serde_json::from_slice(&bench.bytes("m.json")).unwrap();
+    let Subject::Aggregate { round, .. } = metrics.subject else {
+        panic!("{:?}", metrics.subject)
+    };
+    assert_eq!((round, metrics.num_samples), (None, SampleCount(3)));
 }
 
 #[test]
@@ -186,11 +196,11 @@ fn updates_that_are_not_of_this_model_are_named_with_the_difference() {
     };
     assert_eq!(
         other(&|tensors| tensors[0].1 = Value::f32(&[4, 1], &[1.0; 4])),
-        "`b`: tensor `layer.weight` is F32 [4, 1], the global model's is F32 [2, 2]"
+        "`b`: tensor `layer.weight` is F32 [4, 1], an update of this model has F32 [2, 2]"
     );
     assert_eq!(
         other(&|tensors| tensors[1].1 = Value::i64(&[1], &[1])),
-        "`b`: tensor `layer.bias` is I64 [1], the global model's is F32 [1]"
+        "`b`: tensor `layer.bias` is I64 [1], an update of this model has F32 [1]"
     );
     assert_eq!(
         other(&|tensors| tensors.truncate(2)),

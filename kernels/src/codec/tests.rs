@@ -85,7 +85,10 @@ fn a_tensor_of_zeros_has_scale_0_and_comes_back() {
     );
     assert_eq!(decoded(&encoded, &[3.0, -4.0]), [3.0, -4.0]);
     for encoding in ALL {
-        assert_eq!(decoded(&encode(encoding, &[]).unwrap(), &[]), [], "{encoding:?}");
+        assert!(
+            decoded(&encode(encoding, &[]).unwrap(), &[]).is_empty(),
+            "{encoding:?}"
+        );
     }
 }
 

@@ -23,7 +23,7 @@ const MOMENTUM: ServerStep = ServerStep::Momentum {
 
 /// One value through rounds whose means are given; the model after each round.
 fn run<R: Real>(step: ServerStep, start: R, means: &[f64]) -> Vec<R> {
-    let (mut first, mut second, mut global) = ([R::ZERO], [R::ZERO], [start]);
+    let (mut first, mut second, mut global) = ([0.0], [0.0], [start]);
     let mut models = Vec::new();
     for (round, mean) in (1..).zip(means) {
         let mut out = [R::ZERO];
@@ -130,7 +130,7 @@ fn by_definition(step: ServerStep, start: f64, means: &[f64]) -> Vec<f64> {
 }
 
 #[test]
-fn rounds_follow_the_formulas_with_moments_kept_in_either_precision() {
+fn rounds_follow_the_formulas_in_models_of_either_precision() {
     for step in [ADAM, YOGI, ADAGRAD, MOMENTUM] {
         for number in 0..200 {
             let wave = |k: f64| (f64::from(number) * k).sin() * 0.1;
