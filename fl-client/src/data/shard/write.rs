@@ -1,8 +1,7 @@
 //! Writing shards: a header, then the pixels as they come, then the labels.
 
 use std::{
-    fs::File,
-    io::{self, BufWriter, Write},
+    io::{self, Write},
     path::Path,
 };
 
@@ -83,10 +82,9 @@ pub fn write(
 }
 
 /// Takes the pixels of a shard being written, one sample after the other.
-#[derive(Debug)]
 pub struct Rows<'a> {
     path: &'a Path,
-    out: &'a mut BufWriter<File>,
+    out: &'a mut dyn Write,
     row: usize,
     left: usize,
 }
