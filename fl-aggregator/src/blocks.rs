@@ -191,12 +191,15 @@ fn place(tensor: &Tensor, index: usize) -> String {
     }
 }
 
+/// A kernel that makes one tensor of integers of several.
+type IntegerRule = fn(Integer, &[Part<'_>], &mut [u8]) -> Result<(), CombineError>;
+
 /// The values of an integer tensor that `rule` makes of the updates'.
 pub fn integers(
     updates: &[&Update],
     tensor: &Tensor,
     number: usize,
-    rule: fn(Integer, &[Part<'_>], &mut [u8]) -> Result<(), CombineError>,
+    rule: IntegerRule,
 ) -> Result<Vec<u8>, JobError> {
     let Some(Element::Integer(integer)) = tensor.element() else {
         unreachable!("floating-point tensors are read by rows")

@@ -35,8 +35,8 @@ VARIABLE = "${PEGASUS_FEDWING_DIR}"
 ROOT = "/anywhere"
 DROPPED = (".shard.safetensors", ".update.safetensors")
 PROGRAMS = {
-    "fl-client": ["prepare", "stats", "init", "train", "evaluate", "baseline"],
-    "fl-aggregator": ["aggregate"],
+    "fl-client": ["prepare", "stats", "init", "train", "evaluate", "baseline", "keys", "reveal"],
+    "fl-aggregator": ["aggregate", "partial"],
 }
 
 
