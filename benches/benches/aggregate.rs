@@ -7,7 +7,8 @@ use std::{hint::black_box, time::Duration};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use kernels::aggregate::{
-    Distances, Float, MiddleMean, NearMedian, Part, add_squared_distances, first_not_finite, weighted_mean,
+    Addend, Distances, MiddleMean, NearMedian, Weights, add_squared_distances, first_not_finite, mean,
+    mean_f64,
 };
 
 /// Parameters of ResNet-18 with one channel in and two classes out, running statistics included.
@@ -58,7 +59,7 @@ fn by_sorting(rows: &Rows, out: &mut [f32], choose: impl Fn(&mut [f32]) -> f32) 
     }
 }
 
-fn mean(values: &[f32]) -> f32 {
+fn plain_mean(values: &[f32]) -> f32 {
     let sum: f64 = values.iter().map(|value| f64::from(*value)).sum();
     (sum / values.len() as f64) as f32
 }
@@ -71,7 +72,7 @@ fn mean_near_median(sorted: &mut [f32], keep: usize) -> f32 {
     sorted.sort_by(|a, b| far(a).total_cmp(&far(b)));
     let near = &mut sorted[..keep];
     near.sort_unstable_by(f32::total_cmp);
-    mean(near)
+    plain_mean(near)
 }
 
 /// Each pair of rows from end to end.
@@ -96,8 +97,8 @@ fn order_statistics(criterion: &mut Criterion) {
 
     let median = MiddleMean::median(CLIENTS).expect("there are updates");
     let trimmed = MiddleMean::trimmed(CLIENTS, 2).expect("six are left");
-    let choose_median = |sorted: &mut [f32]| mean(&sorted[4..6]);
-    let choose_trimmed = |sorted: &mut [f32]| mean(&sorted[2..8]);
+    let choose_median = |sorted: &mut [f32]| plain_mean(&sorted[4..6]);
+    let choose_trimmed = |sorted: &mut [f32]| plain_mean(&sorted[2..8]);
     for (case, rule, choose) in [
         (
             "median_k10",
@@ -189,41 +190,61 @@ fn squared_distances(criterion: &mut Criterion) {
     });
 }
 
-/// On all threads.
+/// With sample counts that differ, and with equal ones, whose means often lie in the middle of two `f32`.
 fn weighted_means(criterion: &mut Criterion) {
-    let bytes: Vec<Vec<u8>> = updates()
-        .iter()
-        .map(|row| row.iter().flat_map(|value| value.to_le_bytes()).collect())
-        .collect();
-    let parts: Vec<Part<'_>> = (1..)
-        .zip(&bytes)
-        .map(|(samples, bytes)| Part { bytes, samples })
-        .collect();
-    let total = parts.iter().map(|part| part.samples).sum::<u64>() as f64;
-    let (mut ours, mut naive) = (vec![0; VALUES * 4], vec![0; VALUES * 4]);
-    let value = |part: &Part<'_>, place: usize| {
-        part.samples as f64 * f64::from(f32::from_le_bytes(part.bytes.as_chunks::<4>().0[place]))
-    };
-    let by_definition = |out: &mut [u8]| {
-        for (place, out) in out.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-            let sum: f64 = parts.iter().map(|part| value(part, place)).sum();
-            *out = ((sum / total) as f32).to_le_bytes();
-        }
-    };
-    let blocks = |out: &mut [u8]| weighted_mean(Float::F32, &parts, out).expect("updates are finite");
-    blocks(&mut ours);
-    by_definition(&mut naive);
-    assert!(ours == naive, "weighted_mean_k10");
+    let rows = updates();
+    let (mut ours, mut naive) = (vec![0.0; VALUES], vec![0.0; VALUES]);
+    let mut doubles = vec![0.0_f64; BLOCK];
     let mut group = criterion.benchmark_group("aggregate");
     group.throughput(Throughput::Bytes(
         ((CLIENTS + 1) * VALUES * size_of::<f32>()) as u64,
     ));
-    group.bench_function(BenchmarkId::new("weighted_mean_k10", "blocks"), |bencher| {
-        bencher.iter(|| blocks(&mut ours));
-    });
-    group.bench_function(BenchmarkId::new("weighted_mean_k10", "definition"), |bencher| {
-        bencher.iter(|| by_definition(black_box(&mut naive)));
-    });
+    let unequal: Vec<u64> = (0..CLIENTS as u64).map(|client| 100 + 7 * client).collect();
+    for (case, counts) in [
+        ("mean_k10", unequal),
+        ("mean_k10_equal_counts", vec![64; CLIENTS]),
+    ] {
+        let weights = Weights::new(&counts).expect("counts add up");
+        let total = counts.iter().sum::<u64>() as f64;
+        let by_definition = |out: &mut [f32]| {
+            for (place, out) in out.iter_mut().enumerate() {
+                let term = |(row, count): (&Vec<f32>, &u64)| *count as f64 * f64::from(row[place]);
+                *out = (rows.iter().zip(&counts).map(term).sum::<f64>() / total) as f32;
+            }
+        };
+        let addends = |block: &[&[f32]]| block.iter().map(|row| Addend::Update(*row)).collect::<Vec<_>>();
+        let exact = |block: &[&[f32]], out: &mut [f32]| {
+            mean(&weights, &addends(block), out).expect("updates are finite");
+        };
+        by_blocks(&rows, &mut ours, exact);
+        by_definition(&mut naive);
+        // The obvious way rounds each term: it may miss the last place here and there.
+        let differ = ours
+            .iter()
+            .zip(&naive)
+            .filter(|(ours, naive)| ours != naive)
+            .count();
+        let far = ours
+            .iter()
+            .zip(&naive)
+            .any(|(ours, naive)| (ours - naive).abs() > 1e-7 * naive.abs());
+        assert!(differ < 100 && !far, "{case}: {differ} values differ");
+        group.bench_function(BenchmarkId::new(case, "exact"), |bencher| {
+            bencher.iter(|| by_blocks(&rows, &mut ours, exact));
+        });
+        group.bench_function(BenchmarkId::new(case, "definition"), |bencher| {
+            bencher.iter(|| by_definition(black_box(&mut naive)));
+        });
+        group.bench_function(BenchmarkId::new(case, "exact_to_f64"), |bencher| {
+            bencher.iter(|| {
+                by_blocks(&rows, &mut ours, |block, out| {
+                    let doubles = &mut doubles[..out.len()];
+                    mean_f64(&weights, &addends(block), doubles).expect("updates are finite");
+                    black_box(doubles);
+                });
+            });
+        });
+    }
 }
 
 /// a = b + s c over arrays of 128 MiB, on one thread: the bound of every rule that reads each value once.
