@@ -190,6 +190,11 @@ fn squared_distances(criterion: &mut Criterion) {
     });
 }
 
+/// A block's rows as updates.
+fn addends<'a>(block: &[&'a [f32]]) -> Vec<Addend<'a, f32>> {
+    block.iter().map(|row| Addend::Update(row)).collect()
+}
+
 /// With sample counts that differ, and with equal ones, whose means often lie in the middle of two `f32`.
 fn weighted_means(criterion: &mut Criterion) {
     let rows = updates();
@@ -212,7 +217,6 @@ fn weighted_means(criterion: &mut Criterion) {
                 *out = (rows.iter().zip(&counts).map(term).sum::<f64>() / total) as f32;
             }
         };
-        let addends = |block: &[&[f32]]| block.iter().map(|row| Addend::Update(*row)).collect::<Vec<_>>();
         let exact = |block: &[&[f32]], out: &mut [f32]| {
             mean(&weights, &addends(block), out).expect("updates are finite");
         };

@@ -43,33 +43,24 @@ impl<R: Real> Block<'_, R> {
         sums.fill(0.0);
         sizes.fill(0.0);
         let mut terms = 0;
+        let mut group = Group::<R>::EMPTY;
         for (addend, count) in self.counted() {
             match addend {
                 Addend::Update(values) => {
-                    let values = &values[start..start + length];
-                    let weight = count as f64;
-                    widest(Add {
-                        values,
-                        weight,
-                        sums,
-                        sizes,
-                    });
+                    group.push(&values[start..start + length], count as f64, sums, sizes);
                     terms += 1;
                 }
                 Addend::Partial(rows) => {
+                    let mut components = Group::<f64>::EMPTY;
                     for row in rows.iter() {
-                        let values = &row[start..start + length];
-                        widest(Add {
-                            values,
-                            weight: 1.0,
-                            sums,
-                            sizes,
-                        });
+                        components.push(&row[start..start + length], 1.0, sums, sizes);
                         terms += 1;
                     }
+                    components.add(sums, sizes);
                 }
             }
         }
+        group.add(sums, sizes);
         if terms >= 1 << 20 {
             out.fill(R::from_f64(f64::NAN));
             return length;
@@ -118,22 +109,64 @@ impl<R: Real> Block<'_, R> {
     }
 }
 
-struct Add<'a, R> {
-    values: &'a [R],
-    weight: f64,
+/// Rows that are added in one pass over the sums.
+const TOGETHER: usize = 4;
+
+/// Rows that wait to be added, with their weights.
+struct Group<'a, R> {
+    rows: [(&'a [R], f64); TOGETHER],
+    length: usize,
+}
+
+impl<'a, R: Real> Group<'a, R> {
+    const EMPTY: Self = Self {
+        rows: [(&[], 0.0); TOGETHER],
+        length: 0,
+    };
+
+    fn push(&mut self, values: &'a [R], weight: f64, sums: &mut [f64], sizes: &mut [f64]) {
+        self.rows[self.length] = (values, weight);
+        self.length += 1;
+        if self.length == TOGETHER {
+            let rows = self.rows;
+            self.length = 0;
+            widest(Add { rows, sums, sizes });
+        }
+    }
+
+    /// Adds the rows of an incomplete group.
+    fn add(&self, sums: &mut [f64], sizes: &mut [f64]) {
+        for row in &self.rows[..self.length] {
+            let rows = [*row];
+            widest(Add { rows, sums, sizes });
+        }
+    }
+}
+
+struct Add<'a, R, const ROWS: usize> {
+    rows: [(&'a [R], f64); ROWS],
     sums: &'a mut [f64],
     sizes: &'a mut [f64],
 }
 
-impl<R: Real> Body for Add<'_, R> {
+impl<R: Real, const ROWS: usize> Body for Add<'_, R, ROWS> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        for ((sum, size), value) in self.sums.iter_mut().zip(self.sizes).zip(self.values) {
-            let term = self.weight * (*value).into();
-            *sum += term;
-            *size += term.abs();
+        let Self { rows, sums, sizes } = self;
+        let length = sums.len();
+        let sizes = &mut sizes[..length];
+        let rows = rows.map(|(values, weight)| (&values[..length], weight));
+        for place in 0..length {
+            let (mut sum, mut size) = (sums[place], sizes[place]);
+            for (values, weight) in &rows {
+                let term = weight * values[place].into();
+                sum += term;
+                size += term.abs();
+            }
+            sums[place] = sum;
+            sizes[place] = size;
         }
     }
 }
@@ -176,15 +209,19 @@ mod tests {
         let (mut plain_sums, mut plain_sizes) = (sums.clone(), sizes.clone());
         let (mut out, mut plain_out) = (vec![0.0_f32; 999], vec![0.0_f32; 999]);
         let weight = 12345.0;
+        let rows = [
+            (&values[..], weight),
+            (&values[..], 0.5),
+            (&values[..], 2.0),
+            (&values[..], 3.0),
+        ];
         widest(Add {
-            values: &values,
-            weight,
+            rows,
             sums: &mut sums,
             sizes: &mut sizes,
         });
         Add {
-            values: &values,
-            weight,
+            rows,
             sums: &mut plain_sums,
             sizes: &mut plain_sizes,
         }
