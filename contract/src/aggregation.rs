@@ -447,9 +447,38 @@ fn read_tagged<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     }
 }
 
+/// Every rule, with the defaults of settings that have one.
+const STRATEGIES: &str = r#""fedavg"  (or fedavg: quotes may be left out)
+"fedprox"  (the plain mean; its proximal term is the clients')
+"fedbn"  (layers with running statistics stay as they are)
+{"fedavgm":{"learning_rate":1.0,"momentum":0.9}}  (or fedavgm:learning_rate=1.0,momentum=0.9)
+{"fedadam":{"learning_rate":0.1,"beta1":0.9,"beta2":0.99,"tau":0.001}}
+{"fedyogi":{"learning_rate":0.01,"beta1":0.9,"beta2":0.99,"tau":0.001}}
+{"fedadagrad":{"learning_rate":0.1,"tau":0.001}}
+"fednova"  (updates state `local_steps`)
+{"scaffold":{"learning_rate":1.0,"clients":10}}  (updates carry tensors `control:NAME`)
+{"qfedavg":{"q":0.2,"learning_rate":0.1}}  (updates state `train_loss`)
+"median"
+{"trimmed_mean":{"beta":0.2}}
+{"krum":{"byzantine":2}}
+{"multi_krum":{"byzantine":2,"keep":3}}
+{"bulyan":{"byzantine":1}}
+{"geometric_median":{"iterations":100,"smoothing":0.000001}}
+{"norm_bound":{"norm":1.0}}"#;
+
+const CENTRAL_PRIVACY: &str = r#"{"fixed":{"norm":1.0,"noise_multiplier":1.0,"delta":0.00001}}
+{"adaptive":{"initial_norm":0.1,"quantile":0.5,"learning_rate":0.2,"count_noise":2.0,"noise_multiplier":1.0,"delta":0.00001}}"#;
+
+const ENCODINGS: &str = r#""delta"
+"fp16"
+"bf16"
+"int8"
+{"top_k":{"share":0.01}}"#;
+
 macro_rules! tagged_values {
-    ($($kind:ty),*) => { $(
+    ($($kind:ty, $forms:ident;)*) => { $(
         impl ArgValue for $kind {
+            const FORMS: &'static str = $forms;
             fn write(&self) -> String {
                 write_tagged(self)
             }
@@ -460,7 +489,11 @@ macro_rules! tagged_values {
     )* };
 }
 
-tagged_values!(Strategy, CentralPrivacy, Encoding);
+tagged_values! {
+    Strategy, STRATEGIES;
+    CentralPrivacy, CENTRAL_PRIVACY;
+    Encoding, ENCODINGS;
+}
 
 /// A rule as given to a job: written out, or in a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -478,6 +511,7 @@ impl From<Strategy> for StrategyArg {
 }
 
 impl ArgValue for StrategyArg {
+    const FORMS: &'static str = Strategy::FORMS;
     fn write(&self) -> String {
         match self {
             StrategyArg::Given(strategy) => strategy.write(),
@@ -577,6 +611,35 @@ mod tests {
         );
         assert_eq!(Strategy::read("\"median\""), Ok(Strategy::Median));
         assert_eq!(Strategy::read(&adam.write()), Ok(adam));
+    }
+
+    /// Reads every form shown in help; returns their words.
+    fn forms<T: ArgValue + Serialize>() -> Vec<String> {
+        let form = |line: &str| {
+            let form = line.split("  (").next().unwrap();
+            let value = T::read(form).unwrap_or_else(|reason| panic!("{form}: {reason}"));
+            let settled = serde_json::to_string(&value).unwrap();
+            assert_eq!(
+                settled.replace("1e-6", "0.000001").replace("1e-5", "0.00001"),
+                form
+            );
+            word_of(&value)
+        };
+        T::FORMS.lines().map(form).collect()
+    }
+
+    #[test]
+    fn help_shows_every_rule_as_it_is_read_and_its_defaults_are_the_defaults() {
+        assert_eq!(forms::<Strategy>().len(), 17);
+        assert_eq!(forms::<CentralPrivacy>(), ["fixed", "adaptive"]);
+        assert_eq!(forms::<Encoding>().len(), 5);
+        for line in STRATEGIES.lines() {
+            let strategy = Strategy::read(line.split("  (").next().unwrap()).unwrap();
+            // A rule whose settings all have defaults may be given by its word alone.
+            if let Ok(default) = Strategy::read(&strategy.word()) {
+                assert_eq!(default, strategy);
+            }
+        }
     }
 
     #[test]

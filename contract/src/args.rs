@@ -214,9 +214,9 @@ job_args! {
 job_args! {
     /// Combines updates into a new global model.
     pub struct AggregateArgs("aggregate") {
-        /// The rule: a word, a word with settings, JSON, or the path of a file that holds JSON.
+        /// The rule, as JSON, as a word with settings, or the path of a file that holds JSON.
         strategy: StrategyArg => "strategy",
-        /// Differential privacy of the clients: a rule as for `--strategy`.
+        /// Differential privacy of the clients: differences are clipped, their mean gets noise.
         privacy: Option<CentralPrivacy> => "privacy",
         /// Tensors that stay as they are in the global model: a name, `*` for any characters; repeat the flag.
         keep: Vec<NamePattern> => "keep",
@@ -224,7 +224,7 @@ job_args! {
         global: InputFile => "global",
         /// An update, or what `partial` made of several; repeat the flag for each.
         updates: Vec<InputFile> => "update",
-        /// Sample count of each update in order, where updates do not carry it.
+        /// Sample count of each update in order, where updates do not carry it (metadata `num_samples`).
         samples: Vec<u64> => "samples",
         /// Fewest clients whose updates must be there; all when not given.
         min_clients: Option<u32> => "min-clients",

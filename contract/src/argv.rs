@@ -73,6 +73,8 @@ pub enum Role<'a> {
 
 /// One value of a flag.
 pub trait ArgValue: Sized {
+    /// What values look like, a line each, where a sentence does not say it.
+    const FORMS: &'static str = "";
     /// The value as one word.
     fn write(&self) -> String;
     /// The inverse of [`ArgValue::write`].
@@ -101,6 +103,8 @@ pub enum Arity {
 pub trait Field: Sized {
     /// How often the flag stands on a command line.
     const ARITY: Arity;
+    /// What a value looks like: [`ArgValue::FORMS`].
+    const FORMS: &'static str;
     /// Appends `--flag value` for each value.
     fn to_flags(&self, flag: &'static str, argv: &mut Vec<String>);
     /// Takes the flag's values from a parsed line.
@@ -127,6 +131,7 @@ fn read_value<T: ArgValue>(flag: &'static str, word: &str) -> Result<T, ArgError
 
 impl<T: ArgValue> Field for T {
     const ARITY: Arity = Arity::Required;
+    const FORMS: &'static str = T::FORMS;
     fn to_flags(&self, flag: &'static str, argv: &mut Vec<String>) {
         push_value(flag, self, argv);
     }
@@ -140,6 +145,7 @@ impl<T: ArgValue> Field for T {
 
 impl<T: ArgValue> Field for Option<T> {
     const ARITY: Arity = Arity::Optional;
+    const FORMS: &'static str = T::FORMS;
     fn to_flags(&self, flag: &'static str, argv: &mut Vec<String>) {
         if let Some(value) = self {
             push_value(flag, value, argv);
@@ -164,6 +170,7 @@ impl<T: ArgValue> Field for Option<T> {
 
 impl<T: ArgValue> Field for Vec<T> {
     const ARITY: Arity = Arity::Repeated;
+    const FORMS: &'static str = T::FORMS;
     fn to_flags(&self, flag: &'static str, argv: &mut Vec<String>) {
         for value in self {
             push_value(flag, value, argv);
@@ -241,6 +248,8 @@ pub struct FlagInfo {
     pub help: &'static str,
     /// How often it stands on a command line.
     pub arity: Arity,
+    /// What a value looks like, a line each; empty where `help` says it.
+    pub forms: &'static str,
 }
 
 /// The arguments of one kind of job.
@@ -309,6 +318,7 @@ macro_rules! job_args {
                     flag: $flag,
                     help: $help,
                     arity: <$kind as $crate::argv::Field>::ARITY,
+                    forms: <$kind as $crate::argv::Field>::FORMS,
                 }, )*
             ];
 

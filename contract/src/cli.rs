@@ -65,9 +65,15 @@ fn command(binary: Binary, version: &'static str) -> Command {
 }
 
 fn flag(info: &FlagInfo) -> Arg {
+    let help = info.help.trim();
     let arg = Arg::new(info.flag)
         .long(info.flag)
-        .help(info.help.trim())
+        .help(help)
+        .long_help(if info.forms.is_empty() {
+            help.to_owned()
+        } else {
+            format!("{help}\n{}", info.forms)
+        })
         .value_name("VALUE")
         .allow_hyphen_values(true)
         .required(info.arity == Arity::Required);
@@ -99,6 +105,14 @@ mod tests {
         for binary in Binary::ALL {
             command(binary, "0").debug_assert();
         }
+    }
+
+    #[test]
+    fn help_shows_what_values_look_like() {
+        let mut command = command(Binary::FlAggregator, "0");
+        let aggregate = command.find_subcommand_mut("aggregate").unwrap();
+        let help = aggregate.render_long_help().to_string();
+        assert!(help.contains(r#"{"trimmed_mean":{"beta":0.2}}"#), "{help}");
     }
 
     #[test]
