@@ -643,6 +643,15 @@ mod tests {
     }
 
     #[test]
+    fn the_guide_names_every_rule_and_encoding() {
+        let guide = include_str!("../../docs/aggregation.md");
+        for word in forms::<Strategy>().into_iter().chain(forms::<Encoding>()) {
+            let named = guide.contains(&format!("`{word}`")) || guide.contains(&format!("`{word}:"));
+            assert!(named, "docs/aggregation.md does not say what `{word}` is");
+        }
+    }
+
+    #[test]
     fn numbers_of_any_size_keep_to_the_alphabet_of_command_lines() {
         for norm in [f64::MAX, f64::MIN_POSITIVE, 1e21, 3.0] {
             let bound = Strategy::NormBound { norm };
