@@ -1,8 +1,8 @@
 //! Reads the same piece of every update as rows of numbers, and says what is wrong with one in the reader's words.
 
-use contract::{exit::JobExit, job::JobError};
+use contract::{exit::JobExit, job::JobError, tensors::CONTROL};
 use kernels::aggregate::{
-    Addend, CombineError, Element, Float, Integer, Part, Real, first_not_finite, read_row,
+    Addend, CombineError, Element, Float, Integer, Part, Real, first_not_finite, read_row, write_row,
 };
 use safetensors::Dtype;
 
@@ -184,7 +184,45 @@ fn not_finite(file: &TensorFile, tensor: &Tensor, index: usize, value: f64) -> J
         .help("the client's training diverged; a smaller learning rate is the usual way out")
 }
 
-fn place(tensor: &Tensor, index: usize) -> String {
+fn too_large(tensor: &Tensor, index: usize) -> JobError {
+    let message = format!(
+        "the new value of {} is too large for its type",
+        place(tensor, index)
+    );
+    JobError::new(JobExit::NotFinite, message)
+}
+
+fn global_value(inputs: &Inputs, tensor: &Tensor, index: usize) -> f64 {
+    let float = float_of(tensor);
+    let width = Element::Float(float).width();
+    let bytes = &inputs.global.bytes(tensor)[index * width..(index + 1) * width];
+    read_row::<f64>(float, bytes, &mut Vec::new())[0]
+}
+
+/// Writes the new values of a piece as the tensor's format.
+///
+/// # Errors
+/// [`JobError`] at the first that is beyond the format's largest
+pub fn write_values<R: Real>(
+    tensor: &Tensor,
+    piece: &Piece,
+    values: &[R],
+    bytes: &mut Vec<u8>,
+) -> Result<(), JobError> {
+    let float = float_of(tensor);
+    bytes.resize(values.len() * Element::Float(float).width(), 0);
+    write_row(float, values, bytes);
+    let beyond = match float {
+        Float::F64 => first_not_finite(read_row::<f64>(float, bytes, &mut Vec::new())),
+        Float::F16 | Float::Bf16 | Float::F32 => {
+            first_not_finite(read_row::<f32>(float, bytes, &mut Vec::new()))
+        }
+    };
+    beyond.map_or(Ok(()), |index| Err(too_large(tensor, piece.range.start + index)))
+}
+
+/// Where in a tensor a value is.
+pub fn place(tensor: &Tensor, index: usize) -> String {
     match tensor.shape[..] {
         [] => format!("tensor `{}`", tensor.name),
         _ => format!("tensor `{}` at {:?}", tensor.name, tensor.coordinates(index)),
@@ -218,6 +256,23 @@ pub fn integers(
     Ok(out)
 }
 
+/// As [`explain`], of the changes of control variates.
+pub fn explain_control(
+    inputs: &Inputs,
+    updates: &[&Update],
+    piece: &Piece,
+    error: &CombineError,
+) -> JobError {
+    let mut tensor = inputs.global.tensors[piece.tensor].clone();
+    tensor.name.insert_str(0, CONTROL);
+    match error {
+        CombineError::NotFinite { part, index, value } => {
+            not_finite(&updates[*part].file, &tensor, piece.range.start + index, *value)
+        }
+        other => JobError::new(JobExit::NotFinite, format!("tensor `{}`: {other}", tensor.name)),
+    }
+}
+
 /// Says which file and which value a kernel refused.
 pub fn explain(inputs: &Inputs, updates: &[&Update], piece: &Piece, error: &CombineError) -> JobError {
     let tensor = &inputs.global.tensors[piece.tensor];
@@ -225,13 +280,13 @@ pub fn explain(inputs: &Inputs, updates: &[&Update], piece: &Piece, error: &Comb
         CombineError::NotFinite { part, index, value } => {
             not_finite(&updates[*part].file, tensor, piece.range.start + index, *value)
         }
-        CombineError::Overflow { index } => JobError::new(
-            JobExit::NotFinite,
-            format!(
-                "the new value of {} is too large for its type",
-                place(tensor, piece.range.start + index)
-            ),
-        ),
+        CombineError::Overflow { index } => {
+            let index = piece.range.start + index;
+            match global_value(inputs, tensor, index) {
+                value if value.is_finite() => too_large(tensor, index),
+                value => not_finite(&inputs.global, tensor, index, value),
+            }
+        }
         // Counts and lengths were checked when the inputs were opened: a defect of ours.
         other => JobError::new(JobExit::Unexpected, format!("tensor `{}`: {other}", tensor.name)),
     }

@@ -65,7 +65,7 @@ impl Inputs {
         check_global(&global)?;
         let mut opened = Vec::with_capacity(updates.len());
         let mut absent = Absent::default();
-        let mut received_bytes = 0;
+        let mut received_bytes = 0_u64;
         for (number, update) in updates.iter().enumerate() {
             let file = TensorFile::open(update.path())?;
             check_header(&global, &file)?;
@@ -81,13 +81,13 @@ impl Inputs {
             }
             let samples = sample_count(&file, samples.get(number).copied())?;
             let update = Update::open(file, &global, samples)?;
-            received_bytes += match &update.content {
+            received_bytes = received_bytes.saturating_add(match &update.content {
                 Content::Partial(sum) => {
                     absent.extend(&update.file, sum, fewest)?;
                     sum.received_bytes
                 }
                 _ => update.file.all_bytes().len() as u64,
-            };
+            });
             opened.push(update);
         }
         check_contents(&opened)?;
@@ -102,6 +102,15 @@ impl Inputs {
             absent,
             received_bytes,
         })
+    }
+
+    /// Bytes the same updates have as plain values.
+    pub fn plain_bytes(&self) -> u64 {
+        let each = self
+            .updates
+            .iter()
+            .map(|update| update.plain_length(&self.global));
+        each.fold(0, u64::saturating_add)
     }
 
     /// Whether samples behind the global model or any update are drawn.
@@ -339,6 +348,10 @@ fn members(updates: &[Update], absent: Absent) -> Result<(Vec<Member>, Vec<Clien
         return Err(JobError::invalid(seen[client], reason));
     }
     absent.sort_unstable();
+    if let Some(client) = absent.windows(2).find(|two| two[0] == two[1]) {
+        let message = format!("client {} is said to be absent twice", client[0]);
+        return Err(JobError::new(JobExit::InputInvalid, message));
+    }
     if members.iter().all(|member| member.client.is_some()) {
         members.sort_by_key(|member| member.client);
     }

@@ -20,6 +20,8 @@ pub mod tensor_file;
 pub mod update;
 mod written;
 
+use std::{fs, path::Path};
+
 use contract::{
     aggregation::{Strategy, StrategyArg},
     args::{AggregateArgs, Job},
@@ -89,6 +91,12 @@ fn aggregate(args: &AggregateArgs) -> Result<(), JobError> {
         metrics,
     } = args;
     let strategy = resolve(strategy)?;
+    let beside: Vec<&Path> = [state_out, metrics]
+        .into_iter()
+        .flatten()
+        .map(|file| file.path())
+        .collect();
+    distinct(output.path(), &beside)?;
     let fewest = min_clients.map_or(Fewest::All, Fewest::Some);
     let inputs = Inputs::open(global, updates, samples, fewest)?;
     let header = inputs
@@ -123,7 +131,27 @@ fn aggregate(args: &AggregateArgs) -> Result<(), JobError> {
         let report = report::metrics(&strategy, privacy.as_ref(), &inputs, &recipe, header.as_ref())?;
         job::write_json(file.path(), &report)?;
     }
-    outputs.finish()
+    outputs.finish().inspect_err(|_| {
+        // What is beside a model goes with it. The error that matters is the one that got us here.
+        for path in &beside {
+            let _ = fs::remove_file(path);
+        }
+    })
+}
+
+/// One file cannot be two outputs.
+fn distinct(output: &Path, beside: &[&Path]) -> Result<(), JobError> {
+    let again = match beside {
+        [first, second] if first == second => Some(first),
+        _ => beside.iter().find(|path| **path == output),
+    };
+    match again {
+        None => Ok(()),
+        Some(path) => {
+            let message = format!("`{}` is named for two outputs", path.display());
+            Err(JobError::new(JobExit::Usage, message))
+        }
+    }
 }
 
 fn resolve(strategy: &StrategyArg) -> Result<Strategy, JobError> {

@@ -15,12 +15,12 @@ use contract::{
     tensors::Header,
 };
 use kernels::{
-    aggregate::{Element, maximum, write_row},
+    aggregate::{Element, maximum},
     secure::{Seed, Sign, add_mask, decode_mean},
 };
 
 use crate::{
-    blocks::{float_of, integers},
+    blocks::{float_of, integers, write_values},
     inputs::Inputs,
     output::{Outputs, like, metadata},
     pieces::{self, Piece},
@@ -182,10 +182,10 @@ impl<'a> Masked<'a> {
             .iter()
             .map(|sum| decode_mean(*sum, self.fraction_bits, total))
             .collect();
-        let float = float_of(&self.inputs.global.tensors[piece.tensor]);
-        let width = Element::Float(float).width();
-        let mut bytes = vec![0; means.len() * width];
-        write_row(float, &means, &mut bytes);
+        let tensor = &self.inputs.global.tensors[piece.tensor];
+        let width = Element::Float(float_of(tensor)).width();
+        let mut bytes = Vec::new();
+        write_values(tensor, piece, &means, &mut bytes)?;
         model.write(piece.tensor, piece.range.start * width, &bytes)
     }
 }

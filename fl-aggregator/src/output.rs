@@ -8,19 +8,21 @@ use contract::{
 };
 use kernels::{
     aggregate::{
-        Addend, CombineError, Element, Float, Moments, Real, combine_differences, lower_median, maximum,
-        mean, mean_f64, read_row, write_row,
+        Addend, CombineError, Element, Float, Moments, Real, combine_differences, first_not_finite,
+        lower_median, maximum, mean, mean_f64, read_row, write_row,
     },
     privacy::add_noise,
 };
 
 use crate::{
-    blocks::{Rows, check_finite, explain, float_of, float_pieces, integers},
+    blocks::{
+        Rows, check_finite, explain, explain_control, float_of, float_pieces, integers, place, write_values,
+    },
     inputs::Inputs,
     pieces::{self, Piece},
     rules::{Floats, Integers, Recipe, is_float},
     state::{self, FIRST, SECOND, State},
-    tensor_file::Tensor,
+    tensor_file::{Tensor, TensorFile},
     update::{Decode, Update},
     written::{NewTensor, Written},
 };
@@ -159,12 +161,25 @@ fn state_tensors(inputs: &Inputs, recipe: &Recipe) -> (Vec<NewTensor>, Vec<Place
     (tensors, layout)
 }
 
+/// Whether a tensor holds variances of batch normalisation.
+fn is_variance(name: &str) -> bool {
+    is_running_statistic(name) && name.ends_with("var")
+}
+
 /// The row of an update; rules that look at each update get no sums.
 fn row<'a, R>(addend: &Addend<'a, R>) -> Option<&'a [R]> {
     match addend {
         Addend::Update(row) => Some(row),
         Addend::Partial(_) => None,
     }
+}
+
+/// The first value that no round leaves in a state: none at all, or a mean of squares below 0.
+fn unsound(prefix: &str, values: &[f64]) -> Option<usize> {
+    first_not_finite(values).or_else(|| match prefix {
+        SECOND => values.iter().position(|value| *value < 0.0),
+        _ => None,
+    })
 }
 
 /// A thread's memory for one piece.
@@ -281,6 +296,11 @@ impl Work<'_> {
                         Floats::Middle(_) | Floats::Near(_) => unreachable!("done above"),
                     }
                     self.add_noise(piece, doubles);
+                    if is_variance(&tensor.name) {
+                        // A variance below zero makes NaN of every output; what is done after the noise costs no
+                        // privacy, and without noise it is a rounding's worth.
+                        doubles.iter_mut().for_each(|value| *value = value.max(0.0));
+                    }
                     match step {
                         None => {}
                         Some(step) => {
@@ -306,11 +326,10 @@ impl Work<'_> {
             self.control::<R>(share, piece, stepped, first, bytes)?;
         }
         let width = Element::Float(float).width();
-        bytes.resize(piece.range.len() * width, 0);
         if new.is_empty() {
-            write_row(float, doubles, bytes);
+            write_values(tensor, piece, doubles, bytes)?;
         } else {
-            write_row(float, new, bytes);
+            write_values(tensor, piece, new, bytes)?;
         }
         self.model.write(piece.tensor, piece.range.start * width, bytes)
     }
@@ -324,15 +343,6 @@ impl Work<'_> {
             noise.standard_deviation,
             values,
         );
-        if self.inputs.global.tensors[piece.tensor]
-            .name
-            .ends_with("running_var")
-        {
-            // A variance below zero makes NaN of every output; what is done after the noise costs no privacy.
-            for value in values {
-                *value = value.max(0.0);
-            }
-        }
     }
 
     /// Zeros before the first round.
@@ -354,6 +364,12 @@ impl Work<'_> {
                 let mut scratch = Vec::new();
                 let bytes = &bytes[piece.range.start * 8..piece.range.end * 8];
                 out.extend_from_slice(read_row(Float::F64, bytes, &mut scratch));
+                if let Some(index) = unsound(prefix, out) {
+                    let place = place(tensor, piece.range.start + index);
+                    let reason = format!("`{prefix}` of {place} is {}", out[index]);
+                    let path = self.state.file.as_ref().map_or(Path::new(""), TensorFile::path);
+                    return Err(JobError::invalid(path, reason));
+                }
             }
         }
         Ok(())
@@ -399,7 +415,7 @@ impl Work<'_> {
         let zeros = vec![R::ZERO; piece.range.len()];
         doubles.resize(piece.range.len(), 0.0);
         combine_differences(&rows, &vec![share; rows.len()], &zeros, doubles)
-            .map_err(|error| explain(self.inputs, &self.chosen, piece, &error))?;
+            .map_err(|error| explain_control(self.inputs, &self.chosen, piece, &error))?;
         for (variate, change) in variate.iter_mut().zip(&*doubles) {
             *variate += change;
         }

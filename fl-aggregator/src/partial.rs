@@ -31,6 +31,9 @@ use crate::{
 /// Metadata key of a partial sum: a [`PartialSum`] as JSON.
 pub const PARTIAL: &str = "partial";
 
+/// Counts of bytes stay below this, so that few of them do not overflow when added up.
+const LARGEST_COUNT: u64 = 1 << 53;
+
 /// What is behind a partial sum.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,12 +64,45 @@ impl PartialSum {
     /// # Errors
     /// [`JobError`] naming the file
     pub fn of(file: &TensorFile) -> Result<Option<Self>, JobError> {
+        let refuse = |reason: String| Err(JobError::invalid(file.path(), reason));
+        let kind = file.header.as_ref().map(|header| header.kind);
         let Some(text) = file.metadata.get(PARTIAL) else {
-            return Ok(None);
+            return match kind {
+                Some(TensorKind::Partial) => refuse(format!("it is a sum without metadata `{PARTIAL}`")),
+                _ => Ok(None),
+            };
         };
-        serde_json::from_str(text)
-            .map(Some)
-            .map_err(|error| JobError::invalid(file.path(), format!("metadata `{PARTIAL}`: {error}")))
+        if let Some(kind) = kind.filter(|kind| *kind != TensorKind::Partial) {
+            return refuse(format!(
+                "it holds a {kind}, and metadata `{PARTIAL}` as a sum does"
+            ));
+        }
+        match serde_json::from_str::<Self>(text) {
+            Err(error) => refuse(format!("metadata `{PARTIAL}`: {error}")),
+            Ok(sum) => sum.check(file).map(|()| Some(sum)),
+        }
+    }
+
+    /// Its members have the samples it stands for, and its numbers can be added up.
+    fn check(&self, file: &TensorFile) -> Result<(), JobError> {
+        let refuse = |reason: String| Err(JobError::invalid(file.path(), reason));
+        if self.members.iter().any(|member| member.num_samples == 0) {
+            return refuse(format!("metadata `{PARTIAL}` has a member without samples"));
+        }
+        if self.received_bytes.max(self.plain_bytes) >= LARGEST_COUNT {
+            return refuse(format!(
+                "metadata `{PARTIAL}` counts more bytes than there can be"
+            ));
+        }
+        let add = |sum: u64, member: &Member| sum.checked_add(member.num_samples);
+        let total = self.members.iter().try_fold(0, add);
+        let stated = file.metadata.get(NUM_SAMPLES).and_then(|text| text.parse().ok());
+        if total.is_some() && total == stated {
+            return Ok(());
+        }
+        refuse(format!(
+            "its members do not have as many samples together as metadata `{NUM_SAMPLES}` says"
+        ))
     }
 }
 
@@ -94,6 +130,7 @@ pub fn run(args: &PartialArgs) -> Result<(), JobError> {
             "it is masked: `aggregate` adds masked updates up",
         ));
     }
+    inputs.updates.iter().try_for_each(Update::refuse_controls)?;
     if inputs.updates.is_empty() {
         // Everyone here is absent: the file says so, and has no sum.
         return Written::create(output.path(), &metadata(&inputs), &[])?.finish();
@@ -220,11 +257,7 @@ fn metadata(inputs: &Inputs) -> BTreeMap<String, String> {
         members: inputs.members.clone(),
         absent: inputs.absent.clone(),
         received_bytes: inputs.received_bytes,
-        plain_bytes: inputs
-            .updates
-            .iter()
-            .map(|update| update.plain_length(&inputs.global))
-            .sum(),
+        plain_bytes: inputs.plain_bytes(),
     };
     let text = serde_json::to_string(&sum).expect("numbers and names are JSON");
     let mut metadata = BTreeMap::from([

@@ -46,11 +46,7 @@ pub fn metrics(
             privacy: spent,
             transfer: Transfer {
                 received_bytes: inputs.received_bytes,
-                plain_bytes: inputs
-                    .updates
-                    .iter()
-                    .map(|update| update.plain_length(&inputs.global))
-                    .sum(),
+                plain_bytes: inputs.plain_bytes(),
             },
         },
         scores: None,

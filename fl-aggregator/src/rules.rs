@@ -10,7 +10,7 @@ use contract::{
     tensors::{LOCAL_STEPS, TRAIN_LOSS, is_running_statistic},
 };
 use kernels::aggregate::{
-    self, Distances, Element, MiddleMean, NearMedian, ServerStep, Weights, Weiszfeld,
+    self, CoefficientError, Distances, Element, MiddleMean, NearMedian, ServerStep, Weights, Weiszfeld,
     add_squared_differences, add_squared_distances, clip_factor, pairs,
 };
 
@@ -83,6 +83,9 @@ pub fn decide(
     state: &State,
 ) -> Result<Recipe, JobError> {
     let kept = kept(strategy, keep, inputs)?;
+    if !matches!(strategy, Strategy::Scaffold { .. }) {
+        inputs.updates.iter().try_for_each(Update::refuse_controls)?;
+    }
     if !matches!(strategy_needs(strategy), Needs::Sum) || privacy.is_some() {
         one_by_one(inputs)?;
     }
@@ -221,7 +224,8 @@ impl Plain<'_> {
             | Strategy::Fedadagrad { .. } => self.mean_of(everyone(), Integers::Largest),
             Strategy::Fednova => {
                 let steps = stated(self.inputs, LOCAL_STEPS)?;
-                let coefficients = aggregate::fednova(&counts, &steps).map_err(unfit)?;
+                let coefficients =
+                    aggregate::fednova(&counts, &steps).map_err(|error| misfit(self.inputs, &error))?;
                 self.differences(coefficients, Statistics::Mean)
             }
             Strategy::Scaffold {
@@ -246,7 +250,8 @@ impl Plain<'_> {
             Strategy::Qfedavg { q, learning_rate } => {
                 let losses = stated(self.inputs, TRAIN_LOSS)?;
                 let norms = squared_norms(self.inputs, |number| self.is_parameter(number))?;
-                let coefficients = aggregate::qfedavg(&losses, &norms, q, learning_rate).map_err(unfit)?;
+                let coefficients = aggregate::qfedavg(&losses, &norms, q, learning_rate)
+                    .map_err(|error| misfit(self.inputs, &error))?;
                 self.differences(coefficients, Statistics::Mean)
             }
             Strategy::Median => {
@@ -327,7 +332,7 @@ impl Plain<'_> {
             control_share: None,
             shares: None,
             norm: None,
-            memory: Memory::beginning(String::new()),
+            memory: Memory::beginning(String::new(), None),
         }
     }
 
@@ -335,12 +340,16 @@ impl Plain<'_> {
     fn mean_of(self, mut chosen: Vec<usize>, integers: Integers) -> Result<Recipe, JobError> {
         chosen.sort_unstable();
         let all = counts(self.inputs);
-        let counts: Vec<u64> = chosen.iter().map(|number| all[*number]).collect();
+        let counts: Vec<u64> = match chosen[..] {
+            // Its values as they are: a product and its quotient may be another `f64`.
+            [_] if integers == Integers::LowerMedian => vec![1],
+            _ => chosen.iter().map(|number| all[*number]).collect(),
+        };
         let weights = || Weights::new(&counts).map_err(unfit);
         let total: u64 = counts.iter().sum();
         let mut shares = vec![0.0; all.len()];
-        for number in &chosen {
-            shares[*number] = all[*number] as f64 / total as f64;
+        for (number, count) in chosen.iter().zip(&counts) {
+            shares[*number] = *count as f64 / total as f64;
         }
         let (parameters, statistics) = (Floats::Mean(weights()?), Floats::Mean(weights()?));
         let mut recipe = self.recipe(chosen, parameters, statistics, integers);
@@ -433,6 +442,26 @@ fn counts(inputs: &Inputs) -> Vec<u64> {
 /// A rule that does not fit the updates.
 fn unfit(error: impl std::fmt::Display) -> JobError {
     JobError::new(JobExit::DataUnfit, error.to_string())
+}
+
+/// What an update states of itself that the rule cannot use, by the update's file.
+fn misfit(inputs: &Inputs, error: &CoefficientError) -> JobError {
+    let (part, reason) = match error {
+        CoefficientError::Steps { part, steps } => (
+            part,
+            format!("metadata `{LOCAL_STEPS}` is {steps}, it must be more than 0"),
+        ),
+        CoefficientError::Loss { part, loss } => (
+            part,
+            format!("metadata `{TRAIN_LOSS}` is {loss}, it must be 0 or more"),
+        ),
+        CoefficientError::Distance { part, squared_norm } => (
+            part,
+            format!("it is {squared_norm:e} (squared) away from the global model, which cannot be weighed"),
+        ),
+        CoefficientError::Counts(error) => return unfit(error),
+    };
+    JobError::invalid(inputs.updates[*part].file.path(), reason)
 }
 
 /// What every update states of itself as a number.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use contract::{
     aggregation::{CentralPrivacy, Strategy},
-    argv::InputFile,
+    argv::{ArgValue, InputFile},
     exit::JobExit,
     ids::{ClientId, Round},
     job::JobError,
@@ -34,6 +34,8 @@ pub struct Memory {
     pub fedwing_state: u32,
     /// The rule's word.
     pub rule: String,
+    /// The privacy of every round so far: what was spent is told for one kind of noise in all of them.
+    pub privacy: Option<CentralPrivacy>,
     /// Steps the rule has taken.
     pub steps: u64,
     /// The norm differences are scaled down to in the next round, where it adapts.
@@ -51,16 +53,50 @@ impl Memory {
     pub const VERSION: u32 = 1;
 
     /// What a rule remembers before its first round.
-    pub fn beginning(rule: String) -> Self {
+    pub fn beginning(rule: String, privacy: Option<CentralPrivacy>) -> Self {
         Self {
             fedwing_state: Self::VERSION,
             rule,
+            privacy,
             steps: 0,
             norm: None,
             participations: BTreeMap::new(),
             private_rounds: 0,
             nameless: false,
         }
+    }
+
+    /// Reads what [`metadata`] wrote. The version is looked at first: a newer one may have fields that do not parse here.
+    fn read(text: &str) -> Result<Self, String> {
+        let unreadable = |error| format!("metadata `{MEMORY}`: {error}");
+        let value: serde_json::Value = serde_json::from_str(text).map_err(unreadable)?;
+        match value.get("fedwing_state") {
+            Some(version) if *version == Self::VERSION => {}
+            Some(version) => {
+                return Err(format!(
+                    "it has format version {version}, this program reads version {}",
+                    Self::VERSION
+                ));
+            }
+            None => return Err(format!("metadata `{MEMORY}` has no `fedwing_state`")),
+        }
+        let memory: Self = serde_json::from_value(value).map_err(unreadable)?;
+        if memory.is_possible() {
+            Ok(memory)
+        } else {
+            Err(format!(
+                "metadata `{MEMORY}` has counts or a norm that no rounds lead to"
+            ))
+        }
+    }
+
+    /// Whether rounds can have led here: what is counted on from it does not overflow either.
+    fn is_possible(&self) -> bool {
+        let most = self.participations.values().copied().max().unwrap_or(0);
+        let counts = most <= self.private_rounds
+            && self.private_rounds <= self.steps
+            && self.steps < u64::from(u32::MAX);
+        counts && self.norm.is_none_or(|norm| norm > 0.0 && norm.is_finite())
     }
 }
 
@@ -76,7 +112,8 @@ impl State {
     /// Opens the state that goes with `global`; a beginning where no file is given.
     ///
     /// # Errors
-    /// [`JobError`]: the file is of another rule, experiment or round, or is missing in a later round of a rule that needs it
+    /// [`JobError`]: the file is of another rule, privacy, experiment or round, or is missing in a later round of a rule
+    /// that needs it
     pub fn open(
         given: Option<&InputFile>,
         strategy: &Strategy,
@@ -95,7 +132,7 @@ impl State {
             }
             return Ok(Self {
                 file: None,
-                memory: Memory::beginning(rule),
+                memory: Memory::beginning(rule, privacy.copied()),
             });
         };
         let file = TensorFile::open(given.path())?;
@@ -106,18 +143,18 @@ impl State {
                 "it is no state file: `--state-out` writes them",
             ));
         };
-        let memory: Memory = serde_json::from_str(text)
-            .map_err(|error| JobError::invalid(path, format!("metadata `{MEMORY}`: {error}")))?;
-        if memory.fedwing_state != Memory::VERSION {
-            let reason = format!(
-                "it has format version {}, this program reads version {}",
-                memory.fedwing_state,
-                Memory::VERSION
-            );
-            return Err(JobError::invalid(path, reason));
-        }
+        let memory = Memory::read(text).map_err(|reason| JobError::invalid(path, reason))?;
         if memory.rule != rule {
             let reason = format!("it is what `{}` remembers, the rule is `{rule}`", memory.rule);
+            return Err(JobError::invalid(path, reason));
+        }
+        if memory.privacy.as_ref() != privacy {
+            let text = |privacy: Option<&CentralPrivacy>| privacy.map_or("none".to_owned(), ArgValue::write);
+            let reason = format!(
+                "the privacy of its rounds is `{}`, that of this one `{}`",
+                text(memory.privacy.as_ref()),
+                text(privacy)
+            );
             return Err(JobError::invalid(path, reason));
         }
         check_header(&file, global)?;
@@ -192,9 +229,22 @@ fn remembers(strategy: &Strategy) -> bool {
 
 /// A state of ours goes with one global model: that of the round it was written in.
 fn check_header(state: &TensorFile, global: &TensorFile) -> Result<(), JobError> {
-    let (Some(theirs), Some(ours)) = (&state.header, &global.header) else {
-        return Ok(());
+    let (theirs, ours) = match (&state.header, &global.header) {
+        (Some(theirs), Some(ours)) => (theirs, ours),
+        (None, None) => return Ok(()),
+        (None, Some(_)) => {
+            let reason = "it is of a model from elsewhere, the global model is fedwing's";
+            return Err(JobError::invalid(state.path(), reason));
+        }
+        (Some(_), None) => {
+            let reason = "it is of a model of fedwing's, the global model is from elsewhere";
+            return Err(JobError::invalid(state.path(), reason));
+        }
     };
+    if theirs.kind != TensorKind::State {
+        let reason = format!("it holds a {}, not a state", theirs.kind);
+        return Err(JobError::invalid(state.path(), reason));
+    }
     let round = |header: &Header| {
         let text = header.round.map_or("none".to_owned(), |round| round.to_string());
         ("round", text)

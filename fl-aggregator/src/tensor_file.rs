@@ -163,6 +163,8 @@ impl Tensor {
     pub fn coordinates(&self, mut index: usize) -> Vec<usize> {
         let mut coordinates: Vec<usize> = Vec::with_capacity(self.shape.len());
         for length in self.shape.iter().rev() {
+            // A tensor with an axis of length 0 has no values: where something is asked of one, it is at the origin.
+            let length = (*length).max(1);
             coordinates.push(index % length);
             index /= length;
         }
@@ -269,6 +271,18 @@ mod tests {
         };
         assert_eq!(tensor(&[2, 3, 4]).coordinates(17), [1, 1, 1]);
         assert_eq!(tensor(&[]).coordinates(0), [0_usize; 0]);
+    }
+
+    #[test]
+    fn coordinates_in_a_tensor_without_values_are_those_of_the_origin() {
+        let tensor = Tensor {
+            name: String::new(),
+            dtype: Dtype::F32,
+            shape: vec![2, 0, 3],
+            start: 0,
+            end: 0,
+        };
+        assert_eq!(tensor.coordinates(0), [0, 0, 0]);
     }
 
     proptest! {

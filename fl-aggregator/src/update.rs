@@ -15,6 +15,7 @@ use contract::{
 use kernels::{
     aggregate::{Element, Float, Real, read_row},
     codec::{EncodedTensor, Form, decode_block},
+    secure::FixedPoint,
 };
 use safetensors::Dtype;
 
@@ -110,11 +111,12 @@ impl Update {
             let place = place(&file, wanted, &content, encoding, &mut known)?;
             places.push(place);
         }
-        let controls: Vec<Option<usize>> = global
-            .tensors
-            .iter()
-            .map(|tensor| file.find(&format!("{CONTROL}{}", tensor.name)))
-            .collect();
+        let control = |tensor: &Tensor| {
+            let number = file.find(&format!("{CONTROL}{}", tensor.name))?;
+            // A model may have such a tensor of its own.
+            (is_parameter(tensor) && !known.contains(&number)).then_some(number)
+        };
+        let controls: Vec<Option<usize>> = global.tensors.iter().map(control).collect();
         for (control, wanted) in controls.iter().zip(&global.tensors) {
             let Some(number) = *control else { continue };
             expect(&file, &file.tensors[number], wanted.dtype, &wanted.shape)?;
@@ -122,11 +124,7 @@ impl Update {
         }
         let extra = (0..file.tensors.len()).find(|number| !known.contains(number));
         if let Some(number) = extra {
-            let reason = format!(
-                "tensor `{}` is not in the global model",
-                file.tensors[number].name
-            );
-            return Err(JobError::invalid(file.path(), reason));
+            return Err(not_in_the_model(&file, number));
         }
         let has_controls = controls.iter().any(Option::is_some);
         Ok(Self {
@@ -173,6 +171,17 @@ impl Update {
     /// Whether it carries changes of control variates.
     pub fn has_controls(&self) -> bool {
         !self.controls.is_empty()
+    }
+
+    /// Refuses changes of control variates, where the rule has no use for them.
+    ///
+    /// # Errors
+    /// [`JobError`] naming file and tensor
+    pub fn refuse_controls(&self) -> Result<(), JobError> {
+        match self.controls.iter().flatten().next() {
+            None => Ok(()),
+            Some(number) => Err(not_in_the_model(&self.file, *number)),
+        }
     }
 
     /// The change of the control variate of tensor `number`, as bytes.
@@ -228,12 +237,16 @@ fn content(file: &TensorFile) -> Result<Content, JobError> {
     }
     match file.metadata.get(MASKED) {
         None => Ok(Content::Values),
-        Some(text) => text.parse().map(Content::Masked).map_err(|_| {
-            JobError::invalid(
-                file.path(),
-                format!("metadata `{MASKED}` is `{text}`, not a number of bits"),
-            )
-        }),
+        Some(text) => {
+            let bits = text.parse().ok();
+            let possible = bits.filter(|bits| *bits <= FixedPoint::MOST_FRACTION_BITS);
+            possible.map(Content::Masked).ok_or_else(|| {
+                let most = FixedPoint::MOST_FRACTION_BITS;
+                let reason =
+                    format!("metadata `{MASKED}` is `{text}`, not a number of bits from 0 to {most}");
+                JobError::invalid(file.path(), reason)
+            })
+        }
     }
 }
 
@@ -247,6 +260,19 @@ fn encoding(file: &TensorFile) -> Result<Option<Encoding>, JobError> {
             format!("metadata `{ENCODING}` is `{word}`: {reason}"),
         )
     })
+}
+
+/// Whether the tensor holds trained numbers, which is what control variates are of.
+fn is_parameter(tensor: &Tensor) -> bool {
+    matches!(tensor.element(), Some(Element::Float(_))) && !is_running_statistic(&tensor.name)
+}
+
+fn not_in_the_model(file: &TensorFile, number: usize) -> JobError {
+    let reason = format!(
+        "tensor `{}` is not in the global model",
+        file.tensors[number].name
+    );
+    JobError::invalid(file.path(), reason)
 }
 
 /// Whether the tensor is written by the update's encoding: running statistics and other types never are.

@@ -11,10 +11,7 @@ use contract::{
     tensors::{Header, MAX_HEADER, TensorKind},
     units::SampleCount,
 };
-use workbench::{Value, Workbench, header, lines};
-
-/// Named tensors in the order they are written.
-type Tensors = Vec<(&'static str, Value)>;
+use workbench::{Tensors, Value, Workbench, header, lines};
 
 /// A model of a matrix, a bias and a counter.
 fn model(matrix: [f32; 4], bias: f32, steps: i64) -> Tensors {

@@ -1,5 +1,9 @@
 //! A folder with made tensor files, and the binary run in it.
 
+#![allow(dead_code, reason = "every test file takes what it needs")]
+
+pub mod network;
+
 use std::{
     cell::RefCell,
     collections::{BTreeMap, HashMap},
@@ -12,21 +16,52 @@ use contract::{
     exit::JobExit,
     ids::{ClientId, Round},
     job::Failure,
+    metrics::Metrics,
     names::FAILURE_FILE,
     tensors::{Header, TensorInfo, TensorKind, encode_header},
     units::SampleCount,
 };
+use kernels::aggregate::{Element, Float, read_row, write_row};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+/// Named tensors in the order they are written.
+pub type Tensors = Vec<(&'static str, Value)>;
 
 /// A tensor's type, shape and bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Value {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    pub bytes: Vec<u8>,
 }
 
 impl Value {
+    /// A floating-point tensor, every value rounded once.
+    pub fn float(dtype: Dtype, shape: &[usize], values: &[f64]) -> Self {
+        let float = format(dtype);
+        let mut bytes = vec![0; values.len() * Element::Float(float).width()];
+        write_row(float, values, &mut bytes);
+        let shape = shape.to_vec();
+        Self { dtype, shape, bytes }
+    }
+
+    /// The values of a floating-point tensor.
+    pub fn floats(&self) -> Vec<f64> {
+        read_row::<f64>(format(self.dtype), &self.bytes, &mut Vec::new()).to_vec()
+    }
+
+    /// The values of an `I64` tensor.
+    pub fn integers(&self) -> Vec<i64> {
+        assert_eq!(self.dtype, Dtype::I64);
+        let values = self.bytes.as_chunks().0.iter();
+        values.map(|bytes| i64::from_le_bytes(*bytes)).collect()
+    }
+
+    pub fn bytes_of(dtype: Dtype, shape: &[usize], bytes: Vec<u8>) -> Self {
+        let shape = shape.to_vec();
+        Self { dtype, shape, bytes }
+    }
+
     pub fn f32(shape: &[usize], values: &[f32]) -> Self {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         Self {
@@ -44,6 +79,27 @@ impl Value {
             bytes,
         }
     }
+}
+
+fn format(dtype: Dtype) -> Float {
+    match dtype {
+        Dtype::F16 => Float::F16,
+        Dtype::BF16 => Float::Bf16,
+        Dtype::F32 => Float::F32,
+        Dtype::F64 => Float::F64,
+        other => panic!("{other} is no floating-point type"),
+    }
+}
+
+/// The tensor of this name.
+pub fn named<'a>(tensors: &'a [(&'static str, Value)], name: &str) -> &'a Value {
+    let found = tensors.iter().find(|(other, _)| *other == name);
+    &found.unwrap_or_else(|| panic!("no tensor `{name}`")).1
+}
+
+/// The header of an update of the first round.
+pub fn update(client: u32, samples: u64) -> Option<Header> {
+    Some(header(TensorKind::Update, 1, Some(client), samples))
 }
 
 /// A header of experiment `e1`, dataset `nih`.
@@ -83,7 +139,7 @@ impl Workbench {
         }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -94,6 +150,17 @@ impl Workbench {
 
     /// Writes a file as fedwing does, tensors in the given order.
     pub fn write(&self, name: &str, header: Option<Header>, tensors: &[(&str, Value)]) {
+        self.write_with(name, header, &[], tensors);
+    }
+
+    /// As [`Workbench::write`], with more metadata.
+    pub fn write_with(
+        &self,
+        name: &str,
+        header: Option<Header>,
+        more: &[(&str, &str)],
+        tensors: &[(&str, Value)],
+    ) {
         let dtypes: Vec<String> = tensors.iter().map(|(_, value)| value.dtype.to_string()).collect();
         let infos: Vec<_> = tensors
             .iter()
@@ -105,7 +172,11 @@ impl Workbench {
                 bytes: value.bytes.len(),
             })
             .collect();
-        let metadata = header.map(|header| header.to_metadata()).unwrap_or_default();
+        let mut metadata = header.map(|header| header.to_metadata()).unwrap_or_default();
+        let more = more
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        metadata.extend(more);
         let mut bytes = encode_header(&metadata, &infos);
         bytes.extend(tensors.iter().flat_map(|(_, value)| value.bytes.iter().copied()));
         self.write_bytes(name, &bytes);
@@ -137,6 +208,19 @@ impl Workbench {
 
     pub fn exists(&self, name: &str) -> bool {
         self.path(name).exists()
+    }
+
+    /// The names of everything in the folder.
+    pub fn files(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path()).unwrap();
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+        let mut names: Vec<String> = entries.map(name).collect();
+        names.sort();
+        names
+    }
+
+    pub fn metrics(&self, name: &str) -> Metrics {
+        serde_json::from_slice(&self.bytes(name)).unwrap()
     }
 
     /// The tensors of a file in the order of their bytes.
@@ -186,6 +270,22 @@ impl Workbench {
             .unwrap()
     }
 
+    /// Runs a whole command line, words parted by spaces, to its end.
+    pub fn does(&self, line: &str) {
+        let output = self.run(&line.split_whitespace().collect::<Vec<_>>());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{line}\n{stderr}");
+    }
+
+    /// Runs a whole command line to a failure, which leaves no file but its own.
+    pub fn refuses(&self, line: &str, exit: JobExit) -> String {
+        let before = self.files();
+        let output = self.run(&line.split_whitespace().collect::<Vec<_>>());
+        let failure = self.failure(&output, exit);
+        assert_eq!(self.files(), before, "{line}");
+        failure.message
+    }
+
     fn aggregate(&self, flags: &str) -> Output {
         let words = ["aggregate", "--strategy", "fedavg"]
             .into_iter()
@@ -205,7 +305,10 @@ impl Workbench {
 
     /// Runs to a failure and returns what the failure file says of it.
     pub fn fails(&self, flags: &str, exit: JobExit) -> Failure {
-        let output = self.aggregate(flags);
+        self.failure(&self.aggregate(flags), exit)
+    }
+
+    fn failure(&self, output: &Output, exit: JobExit) -> Failure {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(i32::from(exit.code())), "{stderr}");
         let failure: Failure = serde_json::from_slice(&self.bytes(FAILURE_FILE)).unwrap();
