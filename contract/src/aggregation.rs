@@ -218,10 +218,65 @@ fn hundred() -> u64 {
     100
 }
 
+/// What a rule has to know of a round's updates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Their sum weighted by samples: they may be added up before, and their part in it may be bounded.
+    Sum,
+    /// Each of them.
+    Each,
+}
+
 impl Strategy {
     /// The rule's word.
     pub fn word(&self) -> String {
         word_of(self)
+    }
+
+    /// What it has to know of a round's updates.
+    pub fn needs(&self) -> Needs {
+        match self {
+            Strategy::Fedavg
+            | Strategy::Fedprox
+            | Strategy::Fedbn
+            | Strategy::Fedavgm { .. }
+            | Strategy::Fedadam { .. }
+            | Strategy::Fedyogi { .. }
+            | Strategy::Fedadagrad { .. } => Needs::Sum,
+            Strategy::Fednova
+            | Strategy::Scaffold { .. }
+            | Strategy::Qfedavg { .. }
+            | Strategy::Median
+            | Strategy::TrimmedMean { .. }
+            | Strategy::Krum { .. }
+            | Strategy::MultiKrum { .. }
+            | Strategy::Bulyan { .. }
+            | Strategy::GeometricMedian { .. }
+            | Strategy::NormBound { .. } => Needs::Each,
+        }
+    }
+
+    /// Whether its next round depends on more than the global model.
+    pub fn remembers(&self) -> bool {
+        match self {
+            Strategy::Fedavgm { .. }
+            | Strategy::Fedadam { .. }
+            | Strategy::Fedyogi { .. }
+            | Strategy::Fedadagrad { .. }
+            | Strategy::Scaffold { .. } => true,
+            Strategy::Fedavg
+            | Strategy::Fedprox
+            | Strategy::Fedbn
+            | Strategy::Fednova
+            | Strategy::Qfedavg { .. }
+            | Strategy::Median
+            | Strategy::TrimmedMean { .. }
+            | Strategy::Krum { .. }
+            | Strategy::MultiKrum { .. }
+            | Strategy::Bulyan { .. }
+            | Strategy::GeometricMedian { .. }
+            | Strategy::NormBound { .. } => false,
+        }
     }
 
     fn settle(self) -> Result<Self, String> {

@@ -1,7 +1,10 @@
 //! Central differential privacy of a round: what differences are scaled to, which noise is added, and what was spent.
 
 use contract::{aggregation::CentralPrivacy, exit::JobExit, ids::Seed, job::JobError, metrics::PrivacySpent};
-use kernels::privacy::{Accountant, AdaptiveNorm, Noise, clip_factor, mean_noise, split_noise};
+use kernels::{
+    aggregate::clip_factor,
+    privacy::{Accountant, AdaptiveNorm, Noise, mean_noise, split_noise},
+};
 
 use crate::{inputs::Inputs, state::Memory};
 
@@ -81,8 +84,10 @@ pub fn clip(
             (norm, split_noise(multiplier, count_noise).map_err(unfit)?)
         }
     };
-    let coefficient = |of_update: &f64| Ok(clip_factor(*of_update, norm).map_err(unfit)? / updates as f64);
-    let coefficients = norms.iter().map(coefficient).collect::<Result<_, JobError>>()?;
+    let coefficients = norms
+        .iter()
+        .map(|of_update| clip_factor(norm, *of_update) / updates as f64)
+        .collect();
     let noise = if multiplier > 0.0 {
         drawn(DIFFERENCES)?;
         Some(NoisePlan {

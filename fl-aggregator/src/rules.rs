@@ -3,7 +3,7 @@
 //! In: the rule, its privacy, the inputs and the state. Out: a [`Recipe`]. Start at [`decide`].
 
 use contract::{
-    aggregation::{CentralPrivacy, NamePattern, Strategy},
+    aggregation::{CentralPrivacy, NamePattern, Needs, Strategy},
     exit::JobExit,
     ids::Seed,
     job::JobError,
@@ -86,7 +86,7 @@ pub fn decide(
     if !matches!(strategy, Strategy::Scaffold { .. }) {
         inputs.updates.iter().try_for_each(Update::refuse_controls)?;
     }
-    if !matches!(strategy_needs(strategy), Needs::Sum) || privacy.is_some() {
+    if strategy.needs() == Needs::Each || privacy.is_some() {
         one_by_one(inputs)?;
     }
     let mut recipe = match privacy {
@@ -98,26 +98,6 @@ pub fn decide(
     recipe.step = step(strategy);
     recipe.memory.steps += 1;
     Ok(recipe)
-}
-
-enum Needs {
-    /// Nothing but the updates' sum.
-    Sum,
-    /// Updates one by one.
-    Each,
-}
-
-fn strategy_needs(strategy: &Strategy) -> Needs {
-    match strategy {
-        Strategy::Fedavg
-        | Strategy::Fedprox
-        | Strategy::Fedbn
-        | Strategy::Fedavgm { .. }
-        | Strategy::Fedadam { .. }
-        | Strategy::Fedyogi { .. }
-        | Strategy::Fedadagrad { .. } => Needs::Sum,
-        _ => Needs::Each,
-    }
 }
 
 fn one_by_one(inputs: &Inputs) -> Result<(), JobError> {
@@ -411,7 +391,7 @@ fn private_mean(
     state: &State,
     kept: Vec<bool>,
 ) -> Result<Recipe, JobError> {
-    if !matches!(strategy_needs(strategy), Needs::Sum) {
+    if strategy.needs() == Needs::Each {
         let message = format!(
             "`--privacy` bounds the part of each update in a mean; `{}` is none",
             strategy.word()

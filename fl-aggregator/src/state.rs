@@ -123,7 +123,7 @@ impl State {
         let rule = strategy.word();
         let Some(given) = given else {
             let later = |header: &Header| header.round.is_some_and(|round| round > Round(0));
-            if (remembers(strategy) || privacy.is_some()) && global.header.as_ref().is_some_and(later) {
+            if (strategy.remembers() || privacy.is_some()) && global.header.as_ref().is_some_and(later) {
                 let message = format!(
                     "`--state-in` is missing: `{rule}` or its privacy continues from the round before"
                 );
@@ -202,29 +202,6 @@ pub fn metadata(memory: &Memory, model: Option<&Header>) -> BTreeMap<String, Str
     let text = serde_json::to_string(memory).expect("counts and a finite norm are JSON");
     metadata.insert(MEMORY.to_owned(), text);
     metadata
-}
-
-/// Whether the rule's next round depends on more than the global model.
-fn remembers(strategy: &Strategy) -> bool {
-    match strategy {
-        Strategy::Fedavgm { .. }
-        | Strategy::Fedadam { .. }
-        | Strategy::Fedyogi { .. }
-        | Strategy::Fedadagrad { .. }
-        | Strategy::Scaffold { .. } => true,
-        Strategy::Fedavg
-        | Strategy::Fedprox
-        | Strategy::Fedbn
-        | Strategy::Fednova
-        | Strategy::Qfedavg { .. }
-        | Strategy::Median
-        | Strategy::TrimmedMean { .. }
-        | Strategy::Krum { .. }
-        | Strategy::MultiKrum { .. }
-        | Strategy::Bulyan { .. }
-        | Strategy::GeometricMedian { .. }
-        | Strategy::NormBound { .. } => false,
-    }
 }
 
 /// A state of ours goes with one global model: that of the round it was written in.

@@ -1,6 +1,6 @@
 //! Rules that look at the aggregation rule together with clients, privacy, encoding and tree.
 
-use contract::aggregation::{CentralPrivacy, Strategy};
+use contract::aggregation::{CentralPrivacy, Needs, Strategy};
 
 use super::{
     algorithm, checked::Privacy, dataset::Proven, execution::ProvenExecution, training::ProvenFederation,
@@ -172,26 +172,7 @@ fn enough_updates(federation: &ProvenFederation, round: &Round<'_>, found: &mut 
 fn central(federation: &ProvenFederation, privacy: &ProvenPrivacy, found: &mut Found) {
     let Some(place) = privacy.central else { return };
     let rule = federation.checked.strategy;
-    let holds = match rule {
-        Strategy::Fedavg
-        | Strategy::Fedavgm { .. }
-        | Strategy::Fedadam { .. }
-        | Strategy::Fedyogi { .. }
-        | Strategy::Fedadagrad { .. } => true,
-        Strategy::Fedprox
-        | Strategy::Fedbn
-        | Strategy::Fednova
-        | Strategy::Scaffold { .. }
-        | Strategy::Qfedavg { .. }
-        | Strategy::Median
-        | Strategy::TrimmedMean { .. }
-        | Strategy::Krum { .. }
-        | Strategy::MultiKrum { .. }
-        | Strategy::Bulyan { .. }
-        | Strategy::GeometricMedian { .. }
-        | Strategy::NormBound { .. } => false,
-    };
-    if !holds {
+    if rule.needs() == Needs::Each {
         let words = format!(
             "central privacy bounds the part of a client in a mean, and `{}` is not a plain mean of updates",
             rule.word()
@@ -215,25 +196,7 @@ fn tree(
 ) {
     let Some(place) = execution.fan_in else { return };
     let rule = federation.checked.strategy;
-    let sums = match rule {
-        Strategy::Fedavg
-        | Strategy::Fedprox
-        | Strategy::Fedavgm { .. }
-        | Strategy::Fedadam { .. }
-        | Strategy::Fedyogi { .. }
-        | Strategy::Fedadagrad { .. } => true,
-        Strategy::Fedbn
-        | Strategy::Fednova
-        | Strategy::Scaffold { .. }
-        | Strategy::Qfedavg { .. }
-        | Strategy::Median
-        | Strategy::TrimmedMean { .. }
-        | Strategy::Krum { .. }
-        | Strategy::MultiKrum { .. }
-        | Strategy::Bulyan { .. }
-        | Strategy::GeometricMedian { .. }
-        | Strategy::NormBound { .. } => false,
-    };
+    let sums = rule.needs() == Needs::Sum;
     let word = rule.word();
     let mut refuse = |words: String, label: &str| {
         found.push(

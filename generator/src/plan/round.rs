@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use contract::{
-    aggregation::Strategy,
     args::{AggregateArgs, Job, PartialArgs, RevealArgs, TrainArgs},
     argv::InputFile,
     ids::{ClientId, Round},
@@ -213,7 +212,7 @@ impl Branch<'_> {
         } = self.checked.privacy;
         let strategy = self.checked.federation.strategy;
         let output = self.names.global(round);
-        let state = (remembers(&strategy) || central.is_some()).then(|| self.names.state(round));
+        let state = (strategy.remembers() || central.is_some()).then(|| self.names.state(round));
         let args = AggregateArgs {
             strategy: strategy.into(),
             privacy: central,
@@ -237,28 +236,5 @@ impl Branch<'_> {
         self.push(id, Some(round), None, Job::Aggregate(args));
         handed_on.global = output;
         handed_on.state = state;
-    }
-}
-
-/// Whether a rule remembers something from round to round.
-fn remembers(strategy: &Strategy) -> bool {
-    match strategy {
-        Strategy::Fedavgm { .. }
-        | Strategy::Fedadam { .. }
-        | Strategy::Fedyogi { .. }
-        | Strategy::Fedadagrad { .. }
-        | Strategy::Scaffold { .. } => true,
-        Strategy::Fedavg
-        | Strategy::Fedprox
-        | Strategy::Fedbn
-        | Strategy::Fednova
-        | Strategy::Qfedavg { .. }
-        | Strategy::Median
-        | Strategy::TrimmedMean { .. }
-        | Strategy::Krum { .. }
-        | Strategy::MultiKrum { .. }
-        | Strategy::Bulyan { .. }
-        | Strategy::GeometricMedian { .. }
-        | Strategy::NormBound { .. } => false,
     }
 }

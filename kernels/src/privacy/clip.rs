@@ -5,23 +5,6 @@
 
 use super::PrivacyError;
 
-/// The factor that brings a difference of L2 norm `norm` down to `bound`: `min(1, bound/norm)`.
-///
-/// A difference of norm 0 keeps its factor 1.
-///
-/// # Errors
-/// `Norm` if `bound` is not positive and finite, or `norm` is negative, NaN or infinite
-/// # Source
-/// McMahan et al. 2018, arXiv:1710.06963, FlatClip
-pub fn clip_factor(norm: f64, bound: f64) -> Result<f64, PrivacyError> {
-    positive_norm(bound)?;
-    if norm.is_finite() && norm >= 0.0 {
-        Ok(if norm <= bound { 1.0 } else { bound / norm })
-    } else {
-        Err(PrivacyError::Norm(norm))
-    }
-}
-
 /// Standard deviation of the noise on every value of the mean of `updates` clipped differences: `z·C/m`.
 ///
 /// # Errors
@@ -159,15 +142,6 @@ fn setting(name: &'static str, value: f64, ok: bool, range: &'static str) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_difference_is_brought_down_to_the_norm_and_never_up() {
-        assert_eq!(clip_factor(4.0, 1.0), Ok(0.25));
-        assert_eq!(clip_factor(0.5, 1.0), Ok(1.0));
-        assert_eq!(clip_factor(0.0, 1.0), Ok(1.0));
-        assert_eq!(clip_factor(1.0, 0.0), Err(PrivacyError::Norm(0.0)));
-        assert!(clip_factor(f64::NAN, 1.0).is_err() && clip_factor(f64::INFINITY, 1.0).is_err());
-    }
 
     #[test]
     fn noise_on_the_mean_is_multiplier_times_norm_over_updates() {

@@ -29,7 +29,7 @@ mod parity;
 mod renyi;
 
 pub use accountant::{Accountant, Spent, noise_for};
-pub use clip::{AdaptiveNorm, clip_factor, mean_noise, split_noise};
+pub use clip::{AdaptiveNorm, mean_noise, split_noise};
 pub use noise::{Noise, add_noise};
 pub use renyi::{Divergence, ORDERS, convert, rdp_gaussian, rdp_subsampled};
 
