@@ -74,7 +74,7 @@ impl PartialSum {
         };
         if let Some(kind) = kind.filter(|kind| *kind != TensorKind::Partial) {
             return refuse(format!(
-                "it holds a {kind}, and metadata `{PARTIAL}` as a sum does"
+                "its kind is `{kind}`, and it has metadata `{PARTIAL}` as a sum does"
             ));
         }
         match serde_json::from_str::<Self>(text) {

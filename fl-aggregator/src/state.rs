@@ -219,7 +219,7 @@ fn check_header(state: &TensorFile, global: &TensorFile) -> Result<(), JobError>
         }
     };
     if theirs.kind != TensorKind::State {
-        let reason = format!("it holds a {}, not a state", theirs.kind);
+        let reason = format!("its kind is `{}`, not `{}`", theirs.kind, TensorKind::State);
         return Err(JobError::invalid(state.path(), reason));
     }
     let round = |header: &Header| {

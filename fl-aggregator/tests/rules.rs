@@ -371,6 +371,21 @@ fn counters_are_those_of_the_updates_that_were_chosen() {
     assert_eq!((value, krum), (1.06, 30));
     // The five nearest together: 10, 20, 30, 40, 50.
     assert_eq!(counter_under(&bench, "multi_krum:byzantine=2,keep=5", &all), 30);
+
+    // Bulyan leaves two of seven out.
+    let bench = Workbench::new();
+    let all = scalars(
+        &bench,
+        &[
+            (1.0, 40),
+            (900.0, i64::MAX),
+            (1.02, 10),
+            (1.5, i64::MAX),
+            (1.04, 30),
+            (1.06, 20),
+            (1.08, 50),
+        ],
+    );
     assert_eq!(counter_under(&bench, "bulyan:byzantine=1", &all), 30);
 }
 
