@@ -1,8 +1,9 @@
 //! Whole runs of what changes how updates travel and are combined.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path, process::Output};
 
 use serde_json::Value;
+use tests::fedwing;
 
 use crate::scenario::{Scenario, assert_code, files, report};
 
@@ -146,4 +147,75 @@ fn krum_takes_one_clients_update_as_it_is() {
         tensors(&scenario.dir("run").join(name))
     };
     assert_eq!((0..5).filter(|client| update(*client) == taken).count(), 1);
+}
+
+/// In front of `fl-client`: client 2 finds its shard cut off when it trains.
+const CUT: &str = r#"#!/bin/sh
+shard=small.drawn.c0002.shard.safetensors
+if [ "$1" = train ]; then
+  case " $* " in *" --client 2 "*)
+    head -c 64 $shard > cut
+    for word in "$@"; do
+      shift
+      [ "$word" = $shard ] && word=cut
+      set -- "$@" "$word"
+    done ;;
+  esac
+fi
+exec "$0.real" "$@"
+"#;
+
+/// Generates the workflow and runs it with a client that loses its data.
+fn run_without_client_2(scenario: &Scenario) -> Output {
+    let workflow = scenario.dir("workflow");
+    let generated = fedwing([
+        "generate".as_ref(),
+        scenario.spec().as_os_str(),
+        "-o".as_ref(),
+        workflow.as_os_str(),
+    ]);
+    assert_code(&generated, 0);
+    let client = workflow.join("bin/fl-client");
+    fs::rename(&client, client.with_extension("real")).expect("the client's program");
+    fs::write(&client, CUT).expect("a program");
+    fs::set_permissions(&client, fs::Permissions::from_mode(0o755)).expect("executable");
+    fedwing([
+        "run".as_ref(),
+        workflow.join("workflow.yml").as_os_str(),
+        "--dir".as_ref(),
+        scenario.dir("run").as_os_str(),
+    ])
+}
+
+#[test]
+fn a_client_absent_from_a_masked_round_leaves_the_mean_of_the_others() {
+    let federation = "algorithm: fedavg\n  min_clients: 4";
+    let plain = phantom(1, federation, "");
+    let masked = phantom(1, federation, "privacy: {secure_aggregation: true}");
+    assert_code(&run_without_client_2(&plain), 0);
+    assert_code(&run_without_client_2(&masked), 0);
+    let distance = distance(&global(&plain, 1), &global(&masked, 1));
+    assert!(distance <= 1e-6, "{distance}");
+
+    let absent = &report(&masked.dir("run"))["datasets"][0]["rounds"][1]["absent"];
+    assert_eq!(absent[0]["client"], 2, "{absent}");
+    let reveal = fs::read_to_string(
+        masked
+            .dir("run")
+            .join("files/small.drawn.r0001.c0000.reveal.json"),
+    );
+    let reveal: Value = serde_json::from_str(&reveal.expect("what client 0 reveals")).expect("JSON");
+    assert_eq!(reveal["seeds"].as_array().map(Vec::len), Some(1), "{reveal}");
+}
+
+#[test]
+fn one_client_too_few_fails_the_round_by_name() {
+    let scenario = phantom(1, "algorithm: fedavg\n  min_clients: 5", "");
+    let output = run_without_client_2(&scenario);
+    assert_code(&output, 4);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("4 clients are present and 1 absent, at least 5 must be present"),
+        "{said}"
+    );
 }
