@@ -229,12 +229,15 @@ pub fn place(tensor: &Tensor, index: usize) -> String {
     }
 }
 
+/// What makes one integer buffer of many.
+pub type IntegerRule = fn(Integer, &[Part<'_>], &mut [u8]) -> Result<(), CombineError>;
+
 /// The values of an integer tensor that `rule` makes of the updates'.
 pub fn integers(
     updates: &[&Update],
     tensor: &Tensor,
     number: usize,
-    rule: fn(Integer, &[Part<'_>], &mut [u8]) -> Result<(), CombineError>,
+    rule: IntegerRule,
 ) -> Result<Vec<u8>, JobError> {
     let Some(Element::Integer(integer)) = tensor.element() else {
         unreachable!("floating-point tensors are read by rows")

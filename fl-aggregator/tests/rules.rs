@@ -392,10 +392,15 @@ fn counters_are_those_of_the_updates_that_were_chosen() {
 #[test]
 fn krum_takes_a_double_as_it_is() {
     let bench = Workbench::new();
-    let value = 0.1 + 0.2;
-    let all = scalars(&bench, &[(value, 1), (value, 2), (value, 3)]);
-    bench.does(&aggregate("krum:byzantine=0", &all, ""));
-    assert_eq!(named(&bench.read("out"), "w").floats(), [value]);
+    // Of three equal updates the first is taken; times its 10 samples and over them again, some would be others.
+    let model = |seed| vec![("w", Value::float(Dtype::F64, &[1000], &drawn(seed, 1000)))];
+    assert!(drawn(9, 1000).iter().any(|value| value * 10.0 / 10.0 != *value));
+    bench.write("global", Some(header(TensorKind::Model, 0, None, 1)), &model(8));
+    for client in 0..3 {
+        write_update(&bench, &format!("u{client}"), client, &model(9));
+    }
+    bench.does(&aggregate("krum:byzantine=0", &updates(["u0", "u1", "u2"]), ""));
+    assert_eq!(bench.read("out"), model(9));
 }
 
 #[test]
