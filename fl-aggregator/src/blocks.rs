@@ -230,7 +230,7 @@ pub fn place(tensor: &Tensor, index: usize) -> String {
 }
 
 /// A kernel that makes one tensor of integers of several.
-type IntegerRule = fn(Integer, &[Part<'_>], &mut [u8]) -> Result<(), CombineError>;
+pub type IntegerRule = fn(Integer, &[Part<'_>], &mut [u8]) -> Result<(), CombineError>;
 
 /// The values of an integer tensor that `rule` makes of the updates'.
 pub fn integers(

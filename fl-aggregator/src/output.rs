@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use contract::{
+    exit::JobExit,
     job::JobError,
     tensors::{CONTROL, Header, NUM_SAMPLES, is_running_statistic},
 };
@@ -326,7 +327,11 @@ impl Work<'_> {
             self.control::<R>(share, piece, stepped, first, bytes)?;
         }
         let width = Element::Float(float).width();
-        if new.is_empty() {
+        if direct && matches!(rule, Floats::Mean(_)) {
+            // The mean has looked at its results itself.
+            bytes.resize(new.len() * width, 0);
+            write_row(float, new, bytes);
+        } else if new.is_empty() {
             write_values(tensor, piece, doubles, bytes)?;
         } else {
             write_values(tensor, piece, new, bytes)?;
@@ -377,17 +382,23 @@ impl Work<'_> {
 
     fn write_state(
         &self,
-        place: Option<usize>,
+        number: Option<usize>,
         piece: &Piece,
         values: &[f64],
         bytes: &mut Vec<u8>,
     ) -> Result<(), JobError> {
-        let (Some(state), Some(place)) = (self.new_state, place) else {
+        let (Some(state), Some(number)) = (self.new_state, number) else {
             return Ok(());
         };
+        if let Some(index) = first_not_finite(values) {
+            let tensor = &self.inputs.global.tensors[piece.tensor];
+            let place = place(tensor, piece.range.start + index);
+            let message = format!("what is to be remembered of {place} is too large for its type");
+            return Err(JobError::new(JobExit::NotFinite, message));
+        }
         bytes.resize(values.len() * 8, 0);
         write_row(Float::F64, values, bytes);
-        state.write(place, piece.range.start * 8, bytes)
+        state.write(number, piece.range.start * 8, bytes)
     }
 
     /// The server's control variate: `c + Σ_k share·Δc_k`.

@@ -85,6 +85,23 @@ impl Tensors {
             },
         }
     }
+
+    /// The same, of places only those in `range`: they ascend, and a piece shall not cost as much as the tensor.
+    fn within(self, file: &TensorFile, range: Range<usize>) -> Form<'_> {
+        match self.of(file) {
+            Form::TopK { indices, values } => {
+                let (places, _) = indices.as_chunks();
+                let below =
+                    |end: usize| places.partition_point(|bytes| (u32::from_le_bytes(*bytes) as usize) < end);
+                let bytes = 4 * below(range.start)..4 * below(range.end);
+                Form::TopK {
+                    indices: &indices[bytes.clone()],
+                    values: &values[bytes],
+                }
+            }
+            form => form,
+        }
+    }
 }
 
 impl Update {
@@ -160,8 +177,8 @@ impl Update {
                 read_row(float, &bytes[range.start * width..range.end * width], scratch)
             }
             Place::Encoded { form, values } => {
-                let tensor = EncodedTensor::check(form.of(&self.file), *values)
-                    .expect("checked when the update was opened");
+                let form = form.within(&self.file, range.clone());
+                let tensor = EncodedTensor::check(form, *values).expect("checked when the update was opened");
                 R::decode(&tensor, range, global, scratch);
                 scratch
             }

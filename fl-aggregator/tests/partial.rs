@@ -30,7 +30,7 @@ fn model(seed: u64) -> Tensors {
         let mut values: Vec<f64> = values.iter().zip(&sizes).map(of).collect();
         values[5] = 0.0;
         values[6] = -0.0;
-        values[7] = if seed % 2 == 0 { 1.0 } else { -1.0 };
+        values[7] = if seed.is_multiple_of(2) { 1.0 } else { -1.0 };
         values
     };
     vec![

@@ -438,3 +438,24 @@ fn a_network_goes_through_rounds_of_every_rule_that_steps() {
         );
     }
 }
+
+#[test]
+fn moments_beyond_the_largest_number_are_not_left_to_the_next_round() {
+    let bench = Workbench::new();
+    let model = |value: f64| vec![("w", Value::float(Dtype::F64, &[2], &[0.0, value]))];
+    bench.write("global", Some(header(TensorKind::Model, 0, None, 1)), &model(0.0));
+    bench.write(
+        "a",
+        Some(header(TensorKind::Update, 1, Some(0), 1)),
+        &model(1e200),
+    );
+    // The square of 1e200, through whose root the step is 0.
+    let message = bench.refuses(
+        "aggregate --strategy fedadam --global global --update a --output out --state-out state",
+        JobExit::NotFinite,
+    );
+    assert_eq!(
+        message,
+        "what is to be remembered of tensor `w` at [1] is too large for its type"
+    );
+}
