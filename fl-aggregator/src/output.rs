@@ -259,7 +259,7 @@ impl Work<'_> {
         let step = self.recipe.step.filter(|_| !is_statistic);
         let refused = |error| explain(self.inputs, &self.chosen, piece, &error);
         // Values end in `new` where they are rounded to the model's precision at once, else in `doubles`.
-        new.clear();
+        let mut is_rounded = true;
 
         // Half and brain floats are computed on as `f32`; rounding through it would round twice.
         let float = float_of(tensor);
@@ -286,6 +286,7 @@ impl Work<'_> {
                 Ok(())
             })?,
             Floats::Mean(_) | Floats::Differences(_) => {
+                is_rounded = false;
                 doubles.resize(piece.range.len(), 0.0);
                 rows.with_addends(self.inputs, &self.chosen, piece, |global, addends| {
                     match rule {
@@ -331,10 +332,10 @@ impl Work<'_> {
             // The mean has looked at its results itself.
             bytes.resize(new.len() * width, 0);
             write_row(float, new, bytes);
-        } else if new.is_empty() {
-            write_values(tensor, piece, doubles, bytes)?;
-        } else {
+        } else if is_rounded {
             write_values(tensor, piece, new, bytes)?;
+        } else {
+            write_values(tensor, piece, doubles, bytes)?;
         }
         self.model.write(piece.tensor, piece.range.start * width, bytes)
     }

@@ -40,27 +40,32 @@ impl<R: Real> Block<'_, R> {
         let length = out.len();
         let Sums { sum, bound, .. } = sums;
         let (sums, sizes) = (&mut sum[..length], &mut bound[..length]);
-        sums.fill(0.0);
-        sizes.fill(0.0);
-        let mut terms = 0;
-        let mut group = Group::<R>::EMPTY;
+        let mut passes = Passes {
+            sums,
+            sizes,
+            terms: 0,
+        };
+        let mut updates = Group::<R>::EMPTY;
         for (addend, count) in self.counted() {
             match addend {
                 Addend::Update(values) => {
-                    group.push(&values[start..start + length], count as f64, sums, sizes);
-                    terms += 1;
+                    passes.push(&mut updates, &values[start..start + length], count as f64);
                 }
                 Addend::Partial(rows) => {
                     let mut components = Group::<f64>::EMPTY;
                     for row in rows.iter() {
-                        components.push(&row[start..start + length], 1.0, sums, sizes);
-                        terms += 1;
+                        passes.push(&mut components, &row[start..start + length], 1.0);
                     }
-                    components.add(sums, sizes);
+                    passes.add(&mut components);
                 }
             }
         }
-        group.add(sums, sizes);
+        passes.add(&mut updates);
+        let Passes { sums, sizes, terms } = passes;
+        if terms == 0 {
+            sums.fill(0.0);
+            sizes.fill(0.0);
+        }
         if terms >= 1 << 20 {
             out.fill(R::from_f64(f64::NAN));
             return length;
@@ -109,8 +114,8 @@ impl<R: Real> Block<'_, R> {
     }
 }
 
-/// Rows that are added in one pass over the sums.
-const TOGETHER: usize = 4;
+/// Most rows that are added in one pass over the sums.
+const TOGETHER: usize = 8;
 
 /// Rows that wait to be added, with their weights.
 struct Group<'a, R> {
@@ -118,28 +123,59 @@ struct Group<'a, R> {
     length: usize,
 }
 
-impl<'a, R: Real> Group<'a, R> {
+impl<R> Group<'_, R> {
     const EMPTY: Self = Self {
         rows: [(&[], 0.0); TOGETHER],
         length: 0,
     };
+}
 
-    fn push(&mut self, values: &'a [R], weight: f64, sums: &mut [f64], sizes: &mut [f64]) {
-        self.rows[self.length] = (values, weight);
-        self.length += 1;
-        if self.length == TOGETHER {
-            let rows = self.rows;
-            self.length = 0;
-            widest(Add { rows, sums, sizes });
+/// The sums of a chunk and of its terms' magnitudes, of no use before the first pass.
+struct Passes<'a> {
+    sums: &'a mut [f64],
+    sizes: &'a mut [f64],
+    terms: u32,
+}
+
+impl Passes<'_> {
+    fn push<'a, R: Real>(&mut self, group: &mut Group<'a, R>, values: &'a [R], weight: f64) {
+        group.rows[group.length] = (values, weight);
+        group.length += 1;
+        if group.length == TOGETHER {
+            self.add(group);
         }
     }
 
-    /// Adds the rows of an incomplete group.
-    fn add(&self, sums: &mut [f64], sizes: &mut [f64]) {
-        for row in &self.rows[..self.length] {
-            let rows = [*row];
-            widest(Add { rows, sums, sizes });
+    /// Adds the rows of a group, if any.
+    fn add<R: Real>(&mut self, group: &mut Group<'_, R>) {
+        let rows = &group.rows[..group.length];
+        group.length = 0;
+        match rows.len() {
+            0 => {}
+            1 => self.pass::<R, 1>(rows),
+            2 => self.pass::<R, 2>(rows),
+            3 => self.pass::<R, 3>(rows),
+            4 => self.pass::<R, 4>(rows),
+            5 => self.pass::<R, 5>(rows),
+            6 => self.pass::<R, 6>(rows),
+            7 => self.pass::<R, 7>(rows),
+            _ => self.pass::<R, TOGETHER>(rows),
         }
+    }
+
+    fn pass<R: Real, const ROWS: usize>(&mut self, rows: &[(&[R], f64)]) {
+        let rows: [(&[R], f64); ROWS] = std::array::from_fn(|number| rows[number]);
+        let add = Add {
+            rows,
+            sums: self.sums,
+            sizes: self.sizes,
+        };
+        if self.terms == 0 {
+            widest(First(add));
+        } else {
+            widest(add);
+        }
+        self.terms = self.terms.saturating_add(ROWS as u32);
     }
 }
 
@@ -149,17 +185,15 @@ struct Add<'a, R, const ROWS: usize> {
     sizes: &'a mut [f64],
 }
 
-impl<R: Real, const ROWS: usize> Body for Add<'_, R, ROWS> {
-    type Output = ();
-
+impl<R: Real, const ROWS: usize> Add<'_, R, ROWS> {
     #[inline(always)]
-    fn run(self) {
+    fn each(self, begin: impl Fn(f64) -> f64) {
         let Self { rows, sums, sizes } = self;
         let length = sums.len();
         let sizes = &mut sizes[..length];
         let rows = rows.map(|(values, weight)| (&values[..length], weight));
         for place in 0..length {
-            let (mut sum, mut size) = (sums[place], sizes[place]);
+            let (mut sum, mut size) = (begin(sums[place]), begin(sizes[place]));
             for (values, weight) in &rows {
                 let term = weight * values[place].into();
                 sum += term;
@@ -168,6 +202,27 @@ impl<R: Real, const ROWS: usize> Body for Add<'_, R, ROWS> {
             sums[place] = sum;
             sizes[place] = size;
         }
+    }
+}
+
+impl<R: Real, const ROWS: usize> Body for Add<'_, R, ROWS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.each(|so_far| so_far);
+    }
+}
+
+/// The first pass, which finds nothing to add to.
+struct First<'a, R, const ROWS: usize>(Add<'a, R, ROWS>);
+
+impl<R: Real, const ROWS: usize> Body for First<'_, R, ROWS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.0.each(|_| 0.0);
     }
 }
 
