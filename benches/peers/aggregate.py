@@ -40,7 +40,11 @@ def busy():
 
 
 def measure(command):
-    """Wall and processor seconds and largest resident MB of a fresh process, and what it printed."""
+    """Wall and processor seconds and largest resident MB of a fresh process, and what it printed.
+
+    The half second is for what the process before left to the kernel: gigabytes of pages to give back, files to write.
+    """
+    time.sleep(0.5)
     begin = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     printed = child.stdout.read()

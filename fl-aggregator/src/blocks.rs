@@ -199,26 +199,28 @@ fn global_value(inputs: &Inputs, tensor: &Tensor, index: usize) -> f64 {
     read_row::<f64>(float, bytes, &mut Vec::new())[0]
 }
 
-/// Writes the new values of a piece as the tensor's format.
+/// The new values of a piece as bytes of the tensor's format: borrowed where they are that already, else in `scratch`.
 ///
 /// # Errors
 /// [`JobError`] at the first that is beyond the format's largest
-pub fn write_values<R: Real>(
+pub fn checked_bytes<'a, R: Real>(
     tensor: &Tensor,
     piece: &Piece,
-    values: &[R],
-    bytes: &mut Vec<u8>,
-) -> Result<(), JobError> {
+    values: &'a [R],
+    scratch: &'a mut Vec<u8>,
+) -> Result<&'a [u8], JobError> {
     let float = float_of(tensor);
-    bytes.resize(values.len() * Element::Float(float).width(), 0);
-    write_row(float, values, bytes);
+    let bytes = write_row(float, values, scratch);
     let beyond = match float {
         Float::F64 => first_not_finite(read_row::<f64>(float, bytes, &mut Vec::new())),
         Float::F16 | Float::Bf16 | Float::F32 => {
             first_not_finite(read_row::<f32>(float, bytes, &mut Vec::new()))
         }
     };
-    beyond.map_or(Ok(()), |index| Err(too_large(tensor, piece.range.start + index)))
+    match beyond {
+        None => Ok(bytes),
+        Some(index) => Err(too_large(tensor, piece.range.start + index)),
+    }
 }
 
 /// Where in a tensor a value is.

@@ -20,7 +20,7 @@ use kernels::{
 };
 
 use crate::{
-    blocks::{float_of, integers, write_values},
+    blocks::{checked_bytes, float_of, integers},
     inputs::Inputs,
     output::{Outputs, like, metadata},
     pieces::{self, Piece},
@@ -184,9 +184,9 @@ impl<'a> Masked<'a> {
             .collect();
         let tensor = &self.inputs.global.tensors[piece.tensor];
         let width = Element::Float(float_of(tensor)).width();
-        let mut bytes = Vec::new();
-        write_values(tensor, piece, &means, &mut bytes)?;
-        model.write(piece.tensor, piece.range.start * width, &bytes)
+        let mut scratch = Vec::new();
+        let bytes = checked_bytes(tensor, piece, &means, &mut scratch)?;
+        model.write(piece.tensor, piece.range.start * width, bytes)
     }
 }
 

@@ -17,7 +17,7 @@ use kernels::{
 
 use crate::{
     blocks::{
-        Rows, check_finite, explain, explain_control, float_of, float_pieces, integers, place, write_values,
+        Rows, check_finite, checked_bytes, explain, explain_control, float_of, float_pieces, integers, place,
     },
     inputs::Inputs,
     pieces::{self, Piece},
@@ -328,15 +328,14 @@ impl Work<'_> {
             self.control::<R>(share, piece, stepped, first, bytes)?;
         }
         let width = Element::Float(float).width();
-        if direct && matches!(rule, Floats::Mean(_)) {
+        let bytes = if direct && matches!(rule, Floats::Mean(_)) {
             // The mean has looked at its results itself.
-            bytes.resize(new.len() * width, 0);
-            write_row(float, new, bytes);
+            write_row(float, new, bytes)
         } else if is_rounded {
-            write_values(tensor, piece, new, bytes)?;
+            checked_bytes(tensor, piece, new, bytes)?
         } else {
-            write_values(tensor, piece, doubles, bytes)?;
-        }
+            checked_bytes(tensor, piece, doubles, bytes)?
+        };
         self.model.write(piece.tensor, piece.range.start * width, bytes)
     }
 

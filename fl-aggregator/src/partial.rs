@@ -212,14 +212,11 @@ impl Work<'_> {
         })
         .map_err(|error| explain(self.inputs, &self.updates, piece, &error))?;
         let of_tensor: usize = self.inputs.global.tensors[piece.tensor].shape.iter().product();
-        let mut bytes = vec![0; length * 8];
+        let mut scratch = Vec::new();
         for (component, values) in values.chunks(length).enumerate() {
-            write_row(Float::F64, values, &mut bytes);
-            sums.write(
-                piece.tensor,
-                (component * of_tensor + piece.range.start) * 8,
-                &bytes,
-            )?;
+            let bytes = write_row(Float::F64, values, &mut scratch);
+            let offset = (component * of_tensor + piece.range.start) * 8;
+            sums.write(piece.tensor, offset, bytes)?;
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ use contract::{
     tensors::{Header, TensorInfo, TensorKind, encode_header},
     units::SampleCount,
 };
-use kernels::aggregate::{Element, Float, read_row, write_row};
+use kernels::aggregate::{Float, read_row, write_row};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 /// Named tensors in the order they are written.
@@ -38,9 +38,7 @@ pub struct Value {
 impl Value {
     /// A floating-point tensor, every value rounded once.
     pub fn float(dtype: Dtype, shape: &[usize], values: &[f64]) -> Self {
-        let float = format(dtype);
-        let mut bytes = vec![0; values.len() * Element::Float(float).width()];
-        write_row(float, values, &mut bytes);
+        let bytes = write_row(format(dtype), values, &mut Vec::new()).to_vec();
         let shape = shape.to_vec();
         Self { dtype, shape, bytes }
     }

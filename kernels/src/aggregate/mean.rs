@@ -20,7 +20,7 @@ use super::{CombineError, Float, Real, exact::Expansion};
 pub use partial::{components_needed, partial_components};
 
 /// Values summed at a time: their accumulators (24 KiB) stay in the first-level cache.
-const CHUNK: usize = 1024;
+const CHUNK: usize = 2048;
 
 /// Half a unit of the last place of 1: the largest relative error of one operation.
 const UNIT: f64 = f64::EPSILON / 2.0;

@@ -176,26 +176,26 @@ where
     }
 }
 
-/// Writes `values` as `float` into `out`, each rounded once to the nearest, ties to even.
+/// The bytes of `values` as `float`, each rounded once to the nearest, ties to even: borrowed where they are that already,
+/// else put into `scratch`.
 ///
 /// # Shapes
-/// - `values`: P values; `out`: P values of `float`, little-endian, at any alignment
-/// # Panics
-/// Where lengths differ.
-pub fn write_row<R: Real>(float: Float, values: &[R], out: &mut [u8]) {
-    let width = Element::Float(float).width();
-    assert_eq!(out.len(), values.len() * width, "bytes for the values");
+/// - `values`: P values; returns P values of `float`, little-endian
+#[must_use = "the scratch need not hold them"]
+pub fn write_row<'a, R: Real>(float: Float, values: &'a [R], scratch: &'a mut Vec<u8>) -> &'a [u8] {
     if float == R::FORMAT && cfg!(target_endian = "little") {
-        // SAFETY: an `f32` or `f64` is initialised bytes without gaps, as many as `out` has.
-        out.copy_from_slice(unsafe { std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), out.len()) });
-        return;
+        // SAFETY: an `f32` or `f64` is initialised bytes without gaps, and bytes lie at any alignment.
+        let (_, bytes, _) = unsafe { values.align_to::<u8>() };
+        return bytes;
     }
+    scratch.resize(values.len() * Element::Float(float).width(), 0);
     match float {
-        Float::F16 => narrow(values, out, f16::to_le_bytes),
-        Float::Bf16 => narrow(values, out, bf16::to_le_bytes),
-        Float::F32 => write(values, out, |value| (value as f32).to_le_bytes()),
-        Float::F64 => write(values, out, f64::to_le_bytes),
+        Float::F16 => narrow(values, scratch, f16::to_le_bytes),
+        Float::Bf16 => narrow(values, scratch, bf16::to_le_bytes),
+        Float::F32 => write(values, scratch, |value| (value as f32).to_le_bytes()),
+        Float::F64 => write(values, scratch, f64::to_le_bytes),
     }
+    scratch
 }
 
 fn write<R: Real, const N: usize>(values: &[R], out: &mut [u8], write: impl Fn(f64) -> [u8; N]) {

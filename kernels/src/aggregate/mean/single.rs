@@ -115,7 +115,7 @@ impl<R: Real> Block<'_, R> {
 }
 
 /// Most rows that are added in one pass over the sums.
-const TOGETHER: usize = 8;
+const TOGETHER: usize = 12;
 
 /// Rows that wait to be added, with their weights.
 struct Group<'a, R> {
@@ -159,6 +159,10 @@ impl Passes<'_> {
             5 => self.pass::<R, 5>(rows),
             6 => self.pass::<R, 6>(rows),
             7 => self.pass::<R, 7>(rows),
+            8 => self.pass::<R, 8>(rows),
+            9 => self.pass::<R, 9>(rows),
+            10 => self.pass::<R, 10>(rows),
+            11 => self.pass::<R, 11>(rows),
             _ => self.pass::<R, TOGETHER>(rows),
         }
     }
