@@ -396,8 +396,7 @@ impl Work<'_> {
             let message = format!("what is to be remembered of {place} is too large for its type");
             return Err(JobError::new(JobExit::NotFinite, message));
         }
-        bytes.resize(values.len() * 8, 0);
-        write_row(Float::F64, values, bytes);
+        let bytes = write_row(Float::F64, values, bytes);
         state.write(number, piece.range.start * 8, bytes)
     }
 
