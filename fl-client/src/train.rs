@@ -197,8 +197,8 @@ struct Trained {
     encoded: Option<(Encoding, EncodedUpdate)>,
 }
 
-/// Whether what [`Task::train`] or [`Task::send`] ran into lies in the client's data or training, not in how the job was started or where it
-/// runs.
+/// Whether what [`Task::train`] or [`Task::send`] ran into lies in the client's data or training, not in how the job was
+/// started or where it runs.
 fn is_the_clients(error: &JobError) -> bool {
     match error.exit {
         JobExit::InputMissing | JobExit::InputInvalid | JobExit::DataUnfit | JobExit::NotFinite => true,

@@ -1,0 +1,417 @@
+use super::*;
+use proptest::{collection::vec, option, prelude::*};
+
+fn experiment() -> impl Strategy<Value = ExperimentName> {
+    "[a-z][a-z0-9_-]{0,20}".prop_map(|text| ExperimentName::new(&text).unwrap())
+}
+fn dataset() -> impl Strategy<Value = DatasetName> {
+    "[a-z][a-z0-9_-]{0,20}".prop_map(|text| DatasetName::new(&text).unwrap())
+}
+fn digest() -> impl Strategy<Value = SpecDigest> {
+    "[0-9a-f]{64}".prop_map(|text| SpecDigest::new(&text).unwrap())
+}
+fn input() -> impl Strategy<Value = InputFile> {
+    "\\PC{1,30}".prop_map(|text| InputFile::from(text.as_str()))
+}
+fn output() -> impl Strategy<Value = OutputFile> {
+    "\\PC{1,30}".prop_map(|text| OutputFile::from(text.as_str()))
+}
+fn number() -> impl Strategy<Value = f64> {
+    any::<f64>().prop_filter("finite", |value| value.is_finite())
+}
+fn optimizer() -> impl Strategy<Value = Optimizer> {
+    prop_oneof![
+        (number(), number(), number()).prop_map(|(learning_rate, momentum, weight_decay)| {
+            Optimizer::Sgd {
+                learning_rate,
+                momentum,
+                weight_decay,
+            }
+        }),
+        (number(), number(), number(), number(), number()).prop_map(
+            |(learning_rate, beta1, beta2, epsilon, weight_decay)| Optimizer::Adam {
+                learning_rate,
+                beta1,
+                beta2,
+                epsilon,
+                weight_decay
+            }
+        ),
+    ]
+}
+use crate::aggregation::Strategy as Rule;
+use proptest::strategy::Strategy;
+
+fn positive() -> impl Strategy<Value = f64> {
+    any::<f64>().prop_filter("finite and more than 0", |value| {
+        value.is_finite() && *value > 0.0
+    })
+}
+fn strategy() -> impl Strategy<Value = StrategyArg> {
+    let settled = prop_oneof![
+        Just(Rule::Fedavg),
+        Just(Rule::Median),
+        (positive(), 0.0..1.0).prop_map(|(learning_rate, momentum)| Rule::Fedavgm {
+            learning_rate,
+            momentum
+        }),
+        (positive(), 0.0..1.0, 0.0..1.0, positive()).prop_map(|(learning_rate, beta1, beta2, tau)| {
+            Rule::Fedadam {
+                learning_rate,
+                beta1,
+                beta2,
+                tau,
+            }
+        }),
+        (any::<u64>(), 1_u64..).prop_map(|(byzantine, keep)| Rule::MultiKrum { byzantine, keep }),
+    ];
+    prop_oneof![
+        settled.prop_map(StrategyArg::Given),
+        input().prop_map(StrategyArg::File)
+    ]
+}
+fn privacy() -> impl Strategy<Value = CentralPrivacy> {
+    (positive(), positive(), 1e-9..0.5).prop_map(|(norm, noise_multiplier, delta)| CentralPrivacy::Fixed {
+        norm,
+        noise_multiplier,
+        delta,
+    })
+}
+fn encoding() -> impl Strategy<Value = Encoding> {
+    prop_oneof![
+        Just(Encoding::Delta),
+        Just(Encoding::Int8),
+        (1e-6..1.0).prop_map(|share| Encoding::TopK { share })
+    ]
+}
+
+fn job() -> impl Strategy<Value = Job> {
+    let names = || (experiment(), dataset(), digest());
+    prop_oneof![
+        (input(), output(), vec(output(), 0..4), output()).prop_map(
+            |(config, manifest, shards, test_shard)| Job::Prepare(PrepareArgs {
+                config,
+                manifest,
+                shards,
+                test_shard
+            })
+        ),
+        (input(), output()).prop_map(|(manifest, stats)| Job::Stats(StatsArgs { manifest, stats })),
+        (
+            names(),
+            any::<[u32; 3]>(),
+            any::<u64>(),
+            option::of(input()),
+            output(),
+            any::<bool>()
+        )
+            .prop_map(
+                |(
+                    (experiment, dataset, spec_digest),
+                    [channels, image_size, classes],
+                    seed,
+                    weights,
+                    global,
+                    small,
+                )| {
+                    let arch = if small { Arch::SmallCnn } else { Arch::Resnet18 };
+                    let seed = Seed(seed);
+                    Job::Init(InitArgs {
+                        experiment,
+                        dataset,
+                        spec_digest,
+                        arch,
+                        channels,
+                        image_size,
+                        classes,
+                        seed,
+                        weights,
+                        global,
+                    })
+                }
+            ),
+        (
+            names(),
+            any::<[u32; 4]>(),
+            optimizer(),
+            any::<u64>(),
+            option::of(any::<u32>()),
+            (
+                option::of(encoding()),
+                option::of(input()),
+                vec(input(), 0..3),
+                any::<bool>()
+            ),
+            input(),
+            input(),
+            output(),
+            output()
+        )
+            .prop_map(
+                |(
+                    (experiment, dataset, spec_digest),
+                    [round, client, epochs, batch_size],
+                    optimizer,
+                    seed,
+                    threads,
+                    (encoding, private, public_keys, absent),
+                    global,
+                    shard,
+                    update,
+                    metrics,
+                )| {
+                    let (round, client, seed) = (Round(round), ClientId(client), Seed(seed));
+                    Job::Train(TrainArgs {
+                        experiment,
+                        dataset,
+                        spec_digest,
+                        round,
+                        client,
+                        epochs,
+                        batch_size,
+                        optimizer,
+                        seed,
+                        threads,
+                        global,
+                        shard,
+                        encoding,
+                        residual_in: private.clone(),
+                        residual_out: private.as_ref().map(|file| OutputFile::from(file.as_str())),
+                        secret_key: private,
+                        public_keys,
+                        absence: absent.then_some(Absence::Allowed),
+                        update,
+                        metrics,
+                    })
+                }
+            ),
+        (
+            names(),
+            dataset(),
+            any::<[u32; 2]>(),
+            option::of(any::<u32>()),
+            input(),
+            input(),
+            output()
+        )
+            .prop_map(
+                |(
+                    (experiment, dataset, spec_digest),
+                    test_dataset,
+                    [round, batch_size],
+                    threads,
+                    global,
+                    shard,
+                    metrics,
+                )| {
+                    let round = Round(round);
+                    Job::Evaluate(EvaluateArgs {
+                        experiment,
+                        dataset,
+                        test_dataset,
+                        spec_digest,
+                        round,
+                        batch_size,
+                        threads,
+                        global,
+                        shard,
+                        metrics,
+                    })
+                }
+            ),
+        (
+            names(),
+            option::of(any::<u32>()),
+            any::<[u32; 2]>(),
+            optimizer(),
+            any::<u64>(),
+            input(),
+            vec(input(), 0..4),
+            input(),
+            (output(), output())
+        )
+            .prop_map(
+                |(
+                    (experiment, dataset, spec_digest),
+                    client,
+                    [epochs, batch_size],
+                    optimizer,
+                    seed,
+                    global,
+                    shards,
+                    test_shard,
+                    (model, metrics),
+                )| {
+                    let kind = if client.is_some() {
+                        BaselineKind::LocalOnly
+                    } else {
+                        BaselineKind::Centralized
+                    };
+                    let (client, seed) = (client.map(ClientId), Seed(seed));
+                    Job::Baseline(BaselineArgs {
+                        experiment,
+                        dataset,
+                        spec_digest,
+                        kind,
+                        client,
+                        epochs,
+                        batch_size,
+                        optimizer,
+                        seed,
+                        threads: None,
+                        global,
+                        shards,
+                        test_shard,
+                        model,
+                        metrics,
+                    })
+                }
+            ),
+        (
+            (strategy(), option::of(privacy()), vec("\\PC{0,9}", 0..3)),
+            (
+                input(),
+                vec(input(), 0..4),
+                vec(any::<u64>(), 0..4),
+                vec(input(), 0..3)
+            ),
+            option::of(any::<[u32; 2]>()),
+            option::of(any::<u64>()),
+            (
+                option::of(input()),
+                option::of(output()),
+                output(),
+                option::of(output())
+            )
+        )
+            .prop_map(
+                |(
+                    (strategy, privacy, keep),
+                    (global, updates, samples, reveals),
+                    numbers,
+                    seed,
+                    (state_in, state_out, output, metrics),
+                )| {
+                    Job::Aggregate(AggregateArgs {
+                        strategy,
+                        privacy,
+                        keep: keep.iter().map(|text| NamePattern::from(text.as_str())).collect(),
+                        global,
+                        updates,
+                        samples,
+                        min_clients: numbers.map(|[number, _]| number),
+                        reveals,
+                        seed: seed.map(Seed),
+                        threads: numbers.map(|[_, number]| number),
+                        state_in,
+                        state_out,
+                        output,
+                        metrics,
+                    })
+                }
+            ),
+        (input(), vec(input(), 0..4), vec(any::<u64>(), 0..4), output()).prop_map(
+            |(global, updates, samples, output)| {
+                Job::Partial(PartialArgs {
+                    global,
+                    updates,
+                    samples,
+                    threads: None,
+                    output,
+                })
+            }
+        ),
+        (names(), any::<u32>(), output(), output()).prop_map(
+            |((experiment, dataset, spec_digest), client, secret_key, public_key)| {
+                Job::Keys(KeysArgs {
+                    experiment,
+                    dataset,
+                    spec_digest,
+                    client: ClientId(client),
+                    secret_key,
+                    public_key,
+                })
+            }
+        ),
+        (
+            names(),
+            any::<[u32; 2]>(),
+            input(),
+            vec(input(), 0..4),
+            vec(input(), 0..4),
+            output()
+        )
+            .prop_map(
+                |(
+                    (experiment, dataset, spec_digest),
+                    [round, client],
+                    secret_key,
+                    public_keys,
+                    train_metrics,
+                    reveal,
+                )| {
+                    Job::Reveal(RevealArgs {
+                        experiment,
+                        dataset,
+                        spec_digest,
+                        round: Round(round),
+                        client: ClientId(client),
+                        secret_key,
+                        public_keys,
+                        train_metrics,
+                        reveal,
+                    })
+                }
+            ),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn from_argv_inverts_to_argv(job in job()) {
+        let argv = job.to_argv();
+        prop_assert_eq!(Job::from_argv(&argv), Ok(job));
+    }
+
+    #[test]
+    fn argv_needs_no_quoting(job in job()) {
+        for word in job.to_argv() {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "._:=,/@%+-".contains(c);
+            prop_assert!(word.chars().all(plain), "{}", word);
+        }
+    }
+
+    #[test]
+    fn from_argv_never_panics(words in vec("\\PC{0,20}", 0..6)) {
+        let _ = Job::from_argv(&words);
+    }
+}
+
+#[test]
+fn a_misspelt_missing_or_doubled_flag_is_named() {
+    let from = |words: &str| {
+        StatsArgs::from_argv(&words.split(' ').collect::<Vec<_>>())
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(from("--manifest a"), "`--stats` is missing");
+    assert_eq!(
+        from("--manifest a --manifest b --stats c"),
+        "`--manifest` is given 2 times, it takes one value"
+    );
+    assert_eq!(
+        from("--manifest a --stats b --state c"),
+        "`--state` is not an argument of this job"
+    );
+    assert_eq!(from("--manifest a --stats"), "`--stats` has no value");
+}
+
+#[test]
+fn files_of_a_job_come_from_its_arguments() {
+    let args = StatsArgs {
+        manifest: "m.json".into(),
+        stats: "s.json".into(),
+    };
+    assert_eq!(args.inputs(), ["m.json"]);
+    assert_eq!(args.outputs(), ["s.json"]);
+}
