@@ -172,7 +172,8 @@ class Bench:
         runs = []
         for _ in range(self.options.runs):
             out = self.fresh("cache")
-            runs.append(json.loads(measure([self.floor, "cache", out, *self.updates(clients)])["printed"]))
+            run = measure([self.floor, "cache", out, *self.updates(clients)])
+            runs.append({**json.loads(run["printed"]), "cpu": run["cpu"]})
         return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
 
     def warm(self, clients):
@@ -219,7 +220,8 @@ def table(clients, results, limits):
     yield (
         f"\nThe page cache's limit in the same run: {limit:.3f} s ({read / 1e9:.1f} GB/s mapped and read by two threads, "
         f"{limits['bytes'] / clients / limits['write'] / 1e9:.1f} GB/s written to a new file); ours takes "
-        f"{ours['wall'] / limit:.2f} times that. Anonymous memory of ours, largest seen: {ours['anonymous']:.1f} MB; the rest "
+        f"{ours['wall'] / limit:.2f} times that, and {ours['cpu'] / limits['cpu']:.2f} times its {limits['cpu']:.3f} s of "
+        f"processor time. Anonymous memory of ours, largest seen: {ours['anonymous']:.1f} MB; the rest "
         "of its resident memory is the mapped files.\n"
     )
 

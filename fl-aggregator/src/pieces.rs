@@ -8,7 +8,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 /// Most values of a piece.
-const MOST: usize = 1 << 16;
+const MOST: usize = 1 << 18;
 
 /// Fewest values of a piece that is not a tensor's last.
 const FEWEST: usize = 1 << 10;
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn pieces_cover_every_value_once_and_shrink_with_many_updates() {
-        let pieces = cut([(0, 1), (1, 0), (2, 3 * MOST + 5)], 10);
+        let pieces = cut([(0, 1), (1, 0), (2, 3 * MOST + 5)], HELD / MOST);
         let lengths: Vec<_> = pieces
             .iter()
             .map(|piece| (piece.tensor, piece.range.len()))

@@ -49,34 +49,24 @@ impl<R: Real> Block<'_, R> {
         for (addend, count) in self.counted() {
             match addend {
                 Addend::Update(values) => {
-                    passes.push(&mut updates, &values[start..start + length], count as f64);
+                    if updates.is_full() {
+                        passes.add(&mut updates);
+                    }
+                    updates.push(&values[start..start + length], count as f64);
                 }
                 Addend::Partial(rows) => {
                     let mut components = Group::<f64>::EMPTY;
                     for row in rows.iter() {
-                        passes.push(&mut components, &row[start..start + length], 1.0);
+                        if components.is_full() {
+                            passes.add(&mut components);
+                        }
+                        components.push(&row[start..start + length], 1.0);
                     }
                     passes.add(&mut components);
                 }
             }
         }
-        passes.add(&mut updates);
-        let Passes { sums, sizes, terms } = passes;
-        if terms == 0 {
-            sums.fill(0.0);
-            sizes.fill(0.0);
-        }
-        if terms >= 1 << 20 {
-            out.fill(R::from_f64(f64::NAN));
-            return length;
-        }
-        let undecided = widest(Decide {
-            sums,
-            sizes,
-            inverse: self.total().recip(),
-            error: f64::from(terms + 9) * UNIT * self.total().recip(),
-            out,
-        });
+        let undecided = passes.decide(&updates, self.total(), out);
         if undecided == 0 {
             return 0;
         }
@@ -130,6 +120,17 @@ impl<R> Group<'_, R> {
     };
 }
 
+impl<'a, R> Group<'a, R> {
+    fn is_full(&self) -> bool {
+        self.length == TOGETHER
+    }
+
+    fn push(&mut self, values: &'a [R], weight: f64) {
+        self.rows[self.length] = (values, weight);
+        self.length += 1;
+    }
+}
+
 /// The sums of a chunk and of its terms' magnitudes, of no use before the first pass.
 struct Passes<'a> {
     sums: &'a mut [f64],
@@ -138,66 +139,145 @@ struct Passes<'a> {
 }
 
 impl Passes<'_> {
-    fn push<'a, R: Real>(&mut self, group: &mut Group<'a, R>, values: &'a [R], weight: f64) {
-        group.rows[group.length] = (values, weight);
-        group.length += 1;
-        if group.length == TOGETHER {
-            self.add(group);
-        }
-    }
-
-    /// Adds the rows of a group, if any.
+    /// Adds the rows of a group and empties it.
     fn add<R: Real>(&mut self, group: &mut Group<'_, R>) {
-        let rows = &group.rows[..group.length];
+        self.pass(group, None);
         group.length = 0;
-        match rows.len() {
-            0 => {}
-            1 => self.pass::<R, 1>(rows),
-            2 => self.pass::<R, 2>(rows),
-            3 => self.pass::<R, 3>(rows),
-            4 => self.pass::<R, 4>(rows),
-            5 => self.pass::<R, 5>(rows),
-            6 => self.pass::<R, 6>(rows),
-            7 => self.pass::<R, 7>(rows),
-            8 => self.pass::<R, 8>(rows),
-            9 => self.pass::<R, 9>(rows),
-            10 => self.pass::<R, 10>(rows),
-            11 => self.pass::<R, 11>(rows),
-            _ => self.pass::<R, TOGETHER>(rows),
+    }
+
+    /// Adds the last rows, if any, and decides while the sums are in registers: writes the means that the bound decides,
+    /// NaN for the others; returns how many others.
+    fn decide<R: Real>(&mut self, last: &Group<'_, R>, total: f64, out: &mut [R]) -> usize {
+        let terms = self.terms.saturating_add(last.length as u32);
+        if terms >= 1 << 20 {
+            out.fill(R::from_f64(f64::NAN));
+            return out.len();
+        }
+        self.pass(
+            last,
+            Some(Decide {
+                inverse: total.recip(),
+                error: f64::from(terms + 9) * UNIT * total.recip(),
+                out,
+            }),
+        )
+    }
+
+    fn pass<R: Real>(&mut self, group: &Group<'_, R>, decide: Option<Decide<'_, R>>) -> usize {
+        match group.length {
+            0 => self.pass_of::<R, 0>(group, decide),
+            1 => self.pass_of::<R, 1>(group, decide),
+            2 => self.pass_of::<R, 2>(group, decide),
+            3 => self.pass_of::<R, 3>(group, decide),
+            4 => self.pass_of::<R, 4>(group, decide),
+            5 => self.pass_of::<R, 5>(group, decide),
+            6 => self.pass_of::<R, 6>(group, decide),
+            7 => self.pass_of::<R, 7>(group, decide),
+            8 => self.pass_of::<R, 8>(group, decide),
+            9 => self.pass_of::<R, 9>(group, decide),
+            10 => self.pass_of::<R, 10>(group, decide),
+            11 => self.pass_of::<R, 11>(group, decide),
+            _ => self.pass_of::<R, TOGETHER>(group, decide),
         }
     }
 
-    fn pass<R: Real, const ROWS: usize>(&mut self, rows: &[(&[R], f64)]) {
-        let rows: [(&[R], f64); ROWS] = std::array::from_fn(|number| rows[number]);
-        let add = Add {
-            rows,
+    fn pass_of<R: Real, const ROWS: usize>(
+        &mut self,
+        group: &Group<'_, R>,
+        decide: Option<Decide<'_, R>>,
+    ) -> usize {
+        let add = Add::<R, ROWS> {
+            rows: std::array::from_fn(|number| group.rows[number]),
             sums: self.sums,
             sizes: self.sizes,
         };
-        if self.terms == 0 {
-            widest(First(add));
-        } else {
-            widest(add);
-        }
+        let first = self.terms == 0;
         self.terms = self.terms.saturating_add(ROWS as u32);
+        match (first, decide) {
+            (true, None) => widest(Pass::<_, _, true>(add, Keep)),
+            (false, None) => widest(Pass::<_, _, false>(add, Keep)),
+            (true, Some(decide)) => widest(Pass::<_, _, true>(add, decide)),
+            (false, Some(decide)) => widest(Pass::<_, _, false>(add, decide)),
+        }
     }
 }
 
+/// Rows to add to the sums of a chunk.
 struct Add<'a, R, const ROWS: usize> {
     rows: [(&'a [R], f64); ROWS],
     sums: &'a mut [f64],
     sizes: &'a mut [f64],
 }
 
-impl<R: Real, const ROWS: usize> Add<'_, R, ROWS> {
+/// What becomes of a sum while it is in registers: counts what it leaves undecided.
+trait Then {
+    /// A slice of the chunk's `length` values is cut to it, so that its bounds are checked once.
+    fn cut(self, length: usize) -> Self;
+
+    fn then(&mut self, place: usize, sum: f64, size: f64) -> bool;
+}
+
+/// Nothing: another pass follows.
+struct Keep;
+
+impl Then for Keep {
     #[inline(always)]
-    fn each(self, begin: impl Fn(f64) -> f64) {
-        let Self { rows, sums, sizes } = self;
+    fn cut(self, _: usize) -> Self {
+        self
+    }
+
+    #[inline(always)]
+    fn then(&mut self, _: usize, _: f64, _: f64) -> bool {
+        false
+    }
+}
+
+/// The mean where the bound decides it, else NaN.
+struct Decide<'a, R> {
+    inverse: f64,
+    error: f64,
+    out: &'a mut [R],
+}
+
+impl<R: Real> Then for Decide<'_, R> {
+    #[inline(always)]
+    fn cut(self, length: usize) -> Self {
+        let out = &mut self.out[..length];
+        Self { out, ..self }
+    }
+
+    #[inline(always)]
+    fn then(&mut self, place: usize, sum: f64, size: f64) -> bool {
+        let middle = sum * self.inverse;
+        let error = size * self.error;
+        let low = R::from_f64(middle - error);
+        let high = R::from_f64(middle + error);
+        let decided = (low == high) & (size <= LARGEST) & ((low != R::ZERO) | (size == 0.0));
+        self.out[place] = if decided { low } else { R::from_f64(f64::NAN) };
+        !decided
+    }
+}
+
+/// One pass over a chunk; the first (`FIRST`) finds nothing to add to.
+struct Pass<A, T, const FIRST: bool>(A, T);
+
+impl<R: Real, const ROWS: usize, T: Then, const FIRST: bool> Body for Pass<Add<'_, R, ROWS>, T, FIRST> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run(self) -> usize {
+        let Self(Add { rows, sums, sizes }, then) = self;
         let length = sums.len();
         let sizes = &mut sizes[..length];
         let rows = rows.map(|(values, weight)| (&values[..length], weight));
+        let mut then = then.cut(length);
+        let mut undecided = 0_u32;
         for place in 0..length {
-            let (mut sum, mut size) = (begin(sums[place]), begin(sizes[place]));
+            let (mut sum, mut size) = if FIRST {
+                (0.0, 0.0)
+            } else {
+                (sums[place], sizes[place])
+            };
             for (values, weight) in &rows {
                 let term = weight * values[place].into();
                 sum += term;
@@ -205,53 +285,7 @@ impl<R: Real, const ROWS: usize> Add<'_, R, ROWS> {
             }
             sums[place] = sum;
             sizes[place] = size;
-        }
-    }
-}
-
-impl<R: Real, const ROWS: usize> Body for Add<'_, R, ROWS> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        self.each(|so_far| so_far);
-    }
-}
-
-/// The first pass, which finds nothing to add to.
-struct First<'a, R, const ROWS: usize>(Add<'a, R, ROWS>);
-
-impl<R: Real, const ROWS: usize> Body for First<'_, R, ROWS> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        self.0.each(|_| 0.0);
-    }
-}
-
-struct Decide<'a, R> {
-    sums: &'a [f64],
-    sizes: &'a [f64],
-    inverse: f64,
-    error: f64,
-    out: &'a mut [R],
-}
-
-impl<R: Real> Body for Decide<'_, R> {
-    type Output = usize;
-
-    #[inline(always)]
-    fn run(self) -> usize {
-        let mut undecided = 0_u32;
-        for ((out, sum), size) in self.out.iter_mut().zip(self.sums).zip(self.sizes) {
-            let middle = sum * self.inverse;
-            let error = size * self.error;
-            let low = R::from_f64(middle - error);
-            let high = R::from_f64(middle + error);
-            let decided = (low == high) & (*size <= LARGEST) & ((low != R::ZERO) | (*size == 0.0));
-            *out = if decided { low } else { R::from_f64(f64::NAN) };
-            undecided += u32::from(!decided);
+            undecided += u32::from(then.then(place, sum, size));
         }
         undecided as usize
     }
@@ -262,46 +296,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loops_with_and_without_avx2_give_the_same_bits() {
+    fn every_set_of_instructions_gives_the_same_bits() {
         let values: Vec<f32> = (0..999).map(|i| (i as f32).sin() * 0.1).collect();
+        let group = [(&values[..], 12345.0), (&values[..], 0.5), (&values[..], 3.0)];
         let (mut sums, mut sizes) = (vec![0.1; 999], vec![0.2; 999]);
         let (mut plain_sums, mut plain_sizes) = (sums.clone(), sizes.clone());
         let (mut out, mut plain_out) = (vec![0.0_f32; 999], vec![0.0_f32; 999]);
-        let weight = 12345.0;
-        let rows = [
-            (&values[..], weight),
-            (&values[..], 0.5),
-            (&values[..], 2.0),
-            (&values[..], 3.0),
-        ];
-        widest(Add {
-            rows,
-            sums: &mut sums,
-            sizes: &mut sizes,
-        });
-        Add {
-            rows,
-            sums: &mut plain_sums,
-            sizes: &mut plain_sizes,
-        }
-        .run();
+        let (inverse, error) = (0.3, 1e-8);
+        let wide = widest(Pass::<_, _, false>(
+            Add {
+                rows: group,
+                sums: &mut sums,
+                sizes: &mut sizes,
+            },
+            Decide {
+                inverse,
+                error,
+                out: &mut out,
+            },
+        ));
+        let plain = Pass::<_, _, false>(
+            Add {
+                rows: group,
+                sums: &mut plain_sums,
+                sizes: &mut plain_sizes,
+            },
+            Decide {
+                inverse,
+                error,
+                out: &mut plain_out,
+            },
+        );
+        assert_eq!(wide, plain.run());
+        assert!(
+            0 < wide && wide < 999,
+            "{wide} undecided: both cases have to be there"
+        );
         assert_eq!((&sums, &sizes), (&plain_sums, &plain_sizes));
-        let (inverse, error) = (0.3, 1e-12);
-        let wide = Decide {
-            sums: &sums,
-            sizes: &sizes,
-            inverse,
-            error,
-            out: &mut out,
-        };
-        let plain = Decide {
-            sums: &sums,
-            sizes: &sizes,
-            inverse,
-            error,
-            out: &mut plain_out,
-        };
-        assert_eq!(widest(wide), plain.run());
         let bits = |row: &[f32]| row.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&out), bits(&plain_out));
     }
