@@ -125,6 +125,7 @@ class Bench:
     def means(self, clients):
         commands = {
             "fl-aggregator": lambda out: self.ours("fedavg", clients, out),
+            "fl-aggregator, one thread": lambda out: [*self.ours("fedavg", clients, out), "--threads", "1"],
             "C and mmap, one thread": lambda out: self.c_floor(clients, out),
             "NumPy, streaming": lambda out: self.peer("numpy", clients, out),
             "NVFlare": lambda out: self.peer("nvflare", clients, out),
