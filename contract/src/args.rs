@@ -16,12 +16,29 @@ job_args! {
     pub struct PrepareArgs("prepare") {
         /// The dataset's settings (JSON).
         config: InputFile => "config",
+        /// A secret of the site that patients' hashes in shards are salted with; the seed when not given, which hides
+        /// identifiers from a glance only.
+        salt: Option<InputFile> => "salt",
+        /// Threads to compute with; all cores when not given. The result does not depend on it.
+        threads: Option<u32> => "threads",
         /// Where to write which image went to which split and client.
         manifest: OutputFile => "manifest",
         /// Where to write the shards, one per client in order.
         shards: Vec<OutputFile> => "shard",
         /// Where to write the test shard.
         test_shard: OutputFile => "test-shard",
+    }
+}
+
+job_args! {
+    /// Summarises any folder of images: what is there, what could be used and what not, and why.
+    pub struct ProfileArgs("profile") {
+        /// The folder, sub-folders included.
+        root: InputFile => "root",
+        /// Threads to compute with; all cores when not given. The result does not depend on it.
+        threads: Option<u32> => "threads",
+        /// Where to write the profile (JSON); the text goes to standard output.
+        profile: OutputFile => "profile",
     }
 }
 
@@ -335,6 +352,8 @@ macro_rules! jobs {
 jobs! {
     /// Reads a dataset's source.
     Prepare(PrepareArgs) in FlClient,
+    /// Summarises a folder.
+    Profile(ProfileArgs) in FlClient,
     /// Counts what each client has.
     Stats(StatsArgs) in FlClient,
     /// Writes the initial model.

@@ -37,6 +37,19 @@ pub enum Source {
         /// The folder of label folders.
         root: String,
     },
+    /// A folder of DICOM files, sub-folders included. The label of an image is that of its institution, or an attribute.
+    Dicom {
+        /// The folder; each folder in it is a collection.
+        root: String,
+        /// Which institution an image comes from, for the `natural` partition.
+        institution: Institution,
+        /// What an image shows.
+        labels: DicomLabels,
+        /// Which slices of a series of CT or MR images are taken.
+        slices: Slices,
+        /// Whether images that say `BurnedInAnnotation` YES are taken; else they are unusable.
+        burned_in: bool,
+    },
     /// Drawn radiographs; the only synthetic source. Labels are `No Finding` and `Opacity`.
     Phantom {
         /// Number of patients, one image each.
@@ -57,10 +70,41 @@ impl Source {
         match self {
             Source::Cxr14 { images, labels } => vec![labels, images],
             Source::Table { csv, .. } => vec![csv],
-            Source::Folder { root } => vec![root],
+            Source::Folder { root } | Source::Dicom { root, .. } => vec![root],
             Source::Phantom { .. } => vec![],
         }
     }
+}
+
+/// Which institution a DICOM image comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Institution {
+    /// The folder directly below the root that it lies in.
+    Collection,
+    /// The text of an attribute, by its keyword (DICOM PS3.6), such as `InstitutionName`.
+    Attribute(String),
+}
+
+/// What a DICOM image shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum DicomLabels {
+    /// The class of each collection; images of other collections are left out and counted. The label is the number as
+    /// text.
+    Collections(BTreeMap<String, u32>),
+    /// The text of an attribute, by its keyword; several labels are separated by `|` or, as DICOM does, by `\`.
+    Attribute(String),
+}
+
+/// Which slices of a series of CT or MR images are taken; of other modalities every image is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Slices {
+    /// The one in the middle, by position; of an even number the later.
+    Middle,
+    /// The first, and then every n-th; at least 1, which is all.
+    Every(u32),
 }
 
 /// What a model is asked to tell.
@@ -101,6 +145,60 @@ pub struct ImageSettings {
     pub mean: f64,
     /// Divides what is left; more than 0.
     pub std: f64,
+    /// Bits a pixel of a shard has.
+    pub depth: Depth,
+    /// How an image that is not square becomes so.
+    pub fit: Fit,
+}
+
+/// How an image that is not square becomes so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fit {
+    /// Width and height are scaled independently, as most published pipelines do.
+    Stretch,
+    /// Proportions are kept, those of pixels that are not square too; what is left at two sides is black.
+    Pad,
+}
+
+/// Bits of a grey value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Depth {
+    /// 0 (black) to 255.
+    U8,
+    /// 0 (black) to 65,535.
+    U16,
+}
+
+impl Depth {
+    /// Bytes of a value.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Depth::U8 => 1,
+            Depth::U16 => 2,
+        }
+    }
+}
+
+/// What is done about images that cannot be used, and about images that are there twice.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quality {
+    /// The largest share of images that may be unusable, 0 to below 1: those are skipped and named in the manifest.
+    pub unusable: f64,
+    /// What is done about the same image of two patients, or on both sides of the test split.
+    pub duplicates: Duplicates,
+}
+
+/// What is done about the same image of two patients, or on both sides of the test split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Duplicates {
+    /// They are named in the manifest and counted in the statistics.
+    Report,
+    /// They end the job.
+    Refuse,
 }
 
 /// Which samples are held out for testing. Always by patient.
@@ -137,6 +235,54 @@ pub enum Partition {
         /// Fewest samples a client may have.
         min_size: u32,
     },
+    /// Numbers of samples drawn from a Dirichlet distribution; class proportions as they fall.
+    QuantitySkew {
+        /// Concentration: small is skewed, large is even; more than 0.
+        alpha: f64,
+        /// Fewest samples a client may have.
+        min_size: u32,
+    },
+    /// Each client has samples of so many classes only (McMahan et al. 2017, arXiv:1602.05629, section 3).
+    Pathological {
+        /// Classes a client has; 1 to the number of classes.
+        classes: u32,
+    },
+    /// One client for each value of an attribute.
+    Attribute(Attribute),
+}
+
+/// What a source says about an image beside its labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Attribute {
+    /// The projection: `PA`, `AP`, `LL`, …
+    View,
+    /// The patient's sex: `F`, `M` or `O`.
+    Sex,
+    /// The patient's age in years by tens: `0-9`, `10-19`, …
+    AgeBand,
+    /// Who made the detector.
+    Manufacturer,
+}
+
+impl Attribute {
+    /// Every attribute.
+    pub const ALL: [Attribute; 4] = [
+        Attribute::View,
+        Attribute::Sex,
+        Attribute::AgeBand,
+        Attribute::Manufacturer,
+    ];
+
+    /// The word a specification has for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Attribute::View => "view",
+            Attribute::Sex => "sex",
+            Attribute::AgeBand => "age_band",
+            Attribute::Manufacturer => "manufacturer",
+        }
+    }
 }
 
 /// Everything `prepare` needs to know about a dataset; a JSON file beside the workflow.
@@ -163,6 +309,8 @@ pub struct DatasetConfig {
     pub clients: u32,
     /// How training samples come to clients.
     pub partition: Partition,
+    /// What is done about images that cannot be used.
+    pub quality: Quality,
     /// The dataset's seed.
     pub seed: Seed,
 }
@@ -218,6 +366,14 @@ pub struct Manifest {
     pub clients: u32,
     /// Rows of the source left out, counted by reason.
     pub left_out: BTreeMap<String, u64>,
+    /// Images that could not be used, in the source's order.
+    pub skipped: Vec<Skipped>,
+    /// Images that are there more than once.
+    pub duplicates: Vec<DuplicateGroup>,
+    /// Images whose grey values were stretched between percentiles, as they say nothing of a window.
+    pub percentile_windows: u64,
+    /// SHA-256 over the names of the images and their prepared pixels, in order, hexadecimal.
+    pub source_digest: String,
     /// The samples, in the source's order.
     pub rows: Vec<ManifestRow>,
 }
@@ -225,6 +381,40 @@ pub struct Manifest {
 impl Manifest {
     /// The format version this code writes and reads.
     pub const VERSION: u32 = 1;
+}
+
+/// An image that could not be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Skipped {
+    /// The image as the source names it.
+    pub image: String,
+    /// Why, with the value found.
+    pub reason: String,
+}
+
+/// Images that show the same thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DuplicateGroup {
+    /// How alike they are.
+    pub kind: DuplicateKind,
+    /// The images as the source names them, in its order; at least two.
+    pub images: Vec<String>,
+    /// Whether they are of several patients.
+    pub across_patients: bool,
+    /// Whether they are on both sides of the test split.
+    pub across_splits: bool,
+}
+
+/// How alike two images are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DuplicateKind {
+    /// The prepared pixels are equal.
+    Exact,
+    /// Hashes of what is seen are near; brightness, contrast or compression may differ.
+    Perceptual,
 }
 
 /// Sizes and class balance of one group of samples.
@@ -251,6 +441,10 @@ pub struct ClientStats {
     pub kl: f64,
     /// Jensen-Shannon divergence between the same two, in nats (0 to ln 2).
     pub js: f64,
+    /// Hellinger distance between the same two (0 to 1).
+    pub hellinger: f64,
+    /// Earth mover's distance between the same two, every class as far from every other (0 to 1).
+    pub emd: f64,
 }
 
 /// What a dataset looks like to the federation.
@@ -275,6 +469,12 @@ pub struct DatasetStats {
     pub clients: Vec<ClientStats>,
     /// Rows of the source left out, counted by reason.
     pub left_out: BTreeMap<String, u64>,
+    /// How many clients of equal size would weigh as much: `(Σ n_k)² / Σ n_k²` (Kish 1965).
+    pub effective_clients: f64,
+    /// Images that could not be used.
+    pub skipped: u64,
+    /// Groups of images that are there more than once and cross patients or the test split.
+    pub leaks: u64,
 }
 
 impl DatasetStats {

@@ -16,6 +16,7 @@ pub mod ids;
 pub mod job;
 pub mod metrics;
 pub mod names;
+pub mod profile;
 pub mod secure;
 pub mod tensors;
 pub mod training;

@@ -62,6 +62,15 @@ pub const SHARD_IMAGES: &str = "images";
 /// Shard tensor of class indices: `u8`, samples.
 pub const SHARD_LABELS: &str = "labels";
 
+/// Shard tensor of salted hashes of patient identifiers: `u8`, samples × 16.
+pub const SHARD_PATIENTS: &str = "patients";
+
+/// Shard metadata: number of patients.
+pub const NUM_PATIENTS: &str = "num_patients";
+
+/// Shard metadata: the manifest's `source_digest`.
+pub const SOURCE_DIGEST: &str = "source_digest";
+
 /// What a tensor file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TensorKind {

@@ -88,14 +88,31 @@ fn encoding() -> impl Strategy<Value = Encoding> {
 fn job() -> impl Strategy<Value = Job> {
     let names = || (experiment(), dataset(), digest());
     prop_oneof![
-        (input(), output(), vec(output(), 0..4), output()).prop_map(
-            |(config, manifest, shards, test_shard)| Job::Prepare(PrepareArgs {
-                config,
-                manifest,
-                shards,
-                test_shard
-            })
-        ),
+        (
+            input(),
+            option::of(input()),
+            option::of(any::<u32>()),
+            output(),
+            vec(output(), 0..4),
+            output()
+        )
+            .prop_map(
+                |(config, salt, threads, manifest, shards, test_shard)| Job::Prepare(PrepareArgs {
+                    config,
+                    salt,
+                    threads,
+                    manifest,
+                    shards,
+                    test_shard
+                })
+            ),
+        (input(), option::of(any::<u32>()), output()).prop_map(|(root, threads, profile)| Job::Profile(
+            ProfileArgs {
+                root,
+                threads,
+                profile
+            }
+        )),
         (input(), output()).prop_map(|(manifest, stats)| Job::Stats(StatsArgs { manifest, stats })),
         (
             names(),
