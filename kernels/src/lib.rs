@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | [`aggregate`] | the same tensor of several updates | one tensor |
 //! | [`codec`] | changes of a tensor | fewer bytes, and back in blocks |
-//! | [`cxr`] | decoded images | 8-bit grey images of one size |
+//! | [`cxr`] | bytes of DICOM files and pictures | grey squares of one size, and what files say of them |
 //! | [`metrics`] | log-probabilities and truth | accuracy, F1, AUROC, loss |
 //! | [`partition`] | patients, classes, institutions | test split, clients, divergences |
 //! | [`phantom`] | a seed and a finding | a drawn radiograph |
@@ -23,3 +23,4 @@ pub mod phantom;
 pub mod privacy;
 pub mod random;
 pub mod secure;
+mod simd;

@@ -4,7 +4,10 @@
 use std::path::Path;
 
 use image::{DynamicImage, RgbImage, RgbaImage};
-use kernels::{cxr, metrics};
+use kernels::{
+    cxr::{self, Depth, Fit, Frame, Meaning, Samples, Square, Target, render},
+    metrics,
+};
 use ndarray::ArrayView2;
 use serde_json::Value;
 
@@ -104,11 +107,29 @@ fn grey_values_are_those_of_pillow() {
     let (rgb, alpha) = (bytes(&golden["rgb"]), bytes(&golden["alpha"]));
     let width = alpha.len() as u32;
     assert_eq!(width, 1000);
-    let rgba = rgb
+    let rgba: Vec<u8> = rgb
         .chunks_exact(3)
         .zip(&alpha)
         .flat_map(|(rgb, alpha)| [rgb[0], rgb[1], rgb[2], *alpha])
         .collect();
+    let rendered = |bytes: &[u8], channels: u32| -> Vec<u8> {
+        // A frame of one pixel: the colour alone.
+        let pixel = |words: &[u8]| {
+            let samples = Samples::U8(words.into());
+            let frame = Frame::new((1, 1), channels, 8, samples).unwrap();
+            let target = Target {
+                size: 1,
+                depth: Depth::U8,
+                fit: Fit::Stretch,
+            };
+            let mut square = Square::new();
+            render(&frame, &Meaning::picture(8), target, &mut square).unwrap();
+            square.bytes()[0]
+        };
+        bytes.chunks_exact(channels as usize).map(pixel).collect()
+    };
+    assert_eq!(rendered(&rgb, 3), bytes(&golden["rgb_to_grey"]));
+    assert_eq!(rendered(&rgba, 4), bytes(&golden["rgba_to_grey"]));
     let rgb = DynamicImage::ImageRgb8(RgbImage::from_raw(width, 1, rgb).unwrap());
     let rgba = DynamicImage::ImageRgba8(RgbaImage::from_raw(width, 1, rgba).unwrap());
     assert_eq!(

@@ -4,10 +4,8 @@
 //! each pair of rows is subtracted before it is squared, so that close updates lose nothing to cancellation. Start at
 //! [`add_squared_distances`].
 
-use super::{
-    Real,
-    simd::{Body, widest},
-};
+use super::Real;
+use crate::simd::{Body, widest};
 
 /// Partial sums of every pair: value number i goes to lane i mod 8.
 const LANES: usize = 8;

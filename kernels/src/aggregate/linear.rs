@@ -4,11 +4,8 @@
 //! [`combine_differences`]; norm bounding, central privacy, FedNova, q-FedAvg, the steps of the geometric median and
 //! SCAFFOLD are this with other coefficients.
 
-use super::{
-    CombineError, Real, Weights,
-    exact::Expansion,
-    simd::{Body, widest},
-};
+use super::{CombineError, Real, Weights, exact::Expansion};
+use crate::simd::{Body, widest};
 
 /// Values a thread works on at a time: they and their sums stay in the first-level cache.
 const CHUNK: usize = 1024;

@@ -18,7 +18,6 @@ mod order;
 mod rows;
 mod select;
 mod server;
-mod simd;
 
 pub use distance::{DISTANCE_RUN, Distances, add_squared_differences, add_squared_distances, pairs};
 pub use element::{Element, Float, Integer};

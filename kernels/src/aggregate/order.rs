@@ -10,8 +10,8 @@ use std::ops::Range;
 use super::{
     Real,
     network::{LANES, Network, gather},
-    simd::{Body, widest},
 };
+use crate::simd::{Body, widest};
 
 /// Why there is no such order statistic.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -5,10 +5,8 @@
 
 use half::{bf16, f16, slice::HalfFloatSliceExt};
 
-use super::{
-    Element, Float,
-    simd::{Body, widest},
-};
+use super::{Element, Float};
+use crate::simd::{Body, widest};
 
 pub(super) mod sealed {
     /// How a value is multiplied by a count without rounding.

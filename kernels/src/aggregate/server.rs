@@ -4,10 +4,8 @@
 //! In: a block of the global model, of the mean ([`mean_f64`](super::mean_f64)) and of the [`Moments`]. Out: the new
 //! global model's block; the moments are replaced. Start at [`ServerStep::apply`].
 
-use super::{
-    Real,
-    simd::{Body, widest},
-};
+use super::Real;
+use crate::simd::{Body, widest};
 
 /// Values stepped at a time, for moments that are not kept.
 const CHUNK: usize = 1024;

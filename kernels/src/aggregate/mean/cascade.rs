@@ -15,8 +15,8 @@ use crate::aggregate::{
     Real,
     exact::{pieces, two_sum},
     rows::sealed::Split,
-    simd::{Body, widest},
 };
+use crate::simd::{Body, widest};
 
 /// The smallest sum of errors whose bound cannot underflow: 2⁻⁹⁰⁰, or so.
 const SMALLEST: f64 = 1e-270;

@@ -26,10 +26,8 @@
 //! bound; and magnitudes above 2¹²⁷, below which nothing can overflow.
 
 use super::{Addend, Block, Sums, UNIT, Undecided};
-use crate::aggregate::{
-    Real,
-    simd::{Body, widest},
-};
+use crate::aggregate::Real;
+use crate::simd::{Body, widest};
 
 /// The largest sum of magnitudes that is decided here: 2¹²⁷.
 const LARGEST: f64 = (1_u128 << 127) as f64;
