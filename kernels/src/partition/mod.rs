@@ -1,16 +1,21 @@
 //! Decides which samples are held out and which client has which, always by patient.
 //!
-//! In: [`Sample`]s (patient, class, institution) and a seed. Out: a [`Side`] or a client number per sample.
+//! In: [`Sample`]s (patient, class, institution, attribute) and a seed. Out: a [`Side`] or a client number per sample.
 //! Start at [`split_test`] and [`assign_clients`]; [`divergence`] says how far two class distributions are apart.
 //! Always kept: a patient's samples are never on two sides nor with two clients. The result depends on the samples as a
 //! set: their order, threads and hash maps have no part in it.
 
 mod clients;
 pub mod divergence;
+mod error;
+mod named;
+mod pathological;
 mod patients;
+mod skew;
 mod test_split;
 
 pub use clients::assign_clients;
+pub use error::PartitionError;
 pub use test_split::split_test;
 
 /// One image, as far as partitioning goes.
@@ -22,6 +27,8 @@ pub struct Sample<'a> {
     pub class: u32,
     /// The institution it comes from, where the source tells.
     pub institution: Option<&'a str>,
+    /// The value of the attribute a partition goes by, where the source tells.
+    pub attribute: Option<&'a str>,
 }
 
 /// Which side of the test split a sample is on.
@@ -49,112 +56,20 @@ pub enum Scheme {
         /// Fewest samples a client may have; 0 means 1.
         min_size: u64,
     },
-}
-
-/// Why samples cannot be partitioned as asked.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum PartitionError {
-    /// A share that is none.
-    #[error("the share of test patients must be more than 0 and less than 1, not {fraction}")]
-    Fraction {
-        /// The share as given.
-        fraction: f64,
-    },
-    /// A concentration that is none.
-    #[error("the Dirichlet concentration `alpha` must be a positive number, not {alpha}")]
-    Alpha {
-        /// The concentration as given.
+    /// Shares of all samples drawn from a symmetric Dirichlet distribution; class proportions as they fall.
+    QuantitySkew {
+        /// Concentration: small is skewed, large is even; positive and finite.
         alpha: f64,
-    },
-    /// Zero clients.
-    #[error("the number of clients must be at least 1")]
-    NoClients,
-    /// Fewer patients than sides or clients.
-    #[error(
-        "{patients} patients cannot be divided into {parts} parts, because a patient is never divided; use fewer clients or more patients"
-    )]
-    TooFewPatients {
-        /// Patients there are.
-        patients: usize,
-        /// Parts asked for.
-        parts: u32,
-    },
-    /// A client ended up with nothing.
-    #[error(
-        "{clients} clients over {patients} patients leave client {client} without samples; use fewer clients, or `iid`"
-    )]
-    EmptyClient {
-        /// The first such client.
-        client: u32,
-        /// Clients asked for.
-        clients: u32,
-        /// Patients there are.
-        patients: usize,
-    },
-    /// `natural` without institutions.
-    #[error(
-        "patient `{patient}` has a sample of no institution, so `natural` cannot place it; name the column of institutions, or use another partition"
-    )]
-    NoInstitution {
-        /// The patient.
-        patient: String,
-    },
-    /// `natural` with a patient in two places.
-    #[error(
-        "patient `{patient}` has samples at `{first}` and at `{second}`; make the identifiers distinct if they are two people, or use another partition"
-    )]
-    TwoInstitutions {
-        /// The patient.
-        patient: String,
-        /// An institution of theirs.
-        first: String,
-        /// Another.
-        second: String,
-    },
-    /// `natural` with another number of clients.
-    #[error(
-        "the samples come from {institutions} institutions ({names}), but {clients} clients are asked for; with `natural` the two are the same"
-    )]
-    Institutions {
-        /// Institutions there are.
-        institutions: usize,
-        /// The first of their names.
-        names: String,
-        /// Clients asked for.
-        clients: u32,
-    },
-    /// No draw left every client enough samples.
-    #[error(
-        "no Dirichlet draw of {tries} gave each of {clients} clients at least {min_size} of {samples} samples at alpha {alpha} (smallest client seen: {smallest}); raise alpha, lower the minimum size, or use fewer clients"
-    )]
-    TooSkewed {
-        /// Samples to divide.
-        samples: u64,
-        /// Clients asked for.
-        clients: u32,
-        /// Concentration.
-        alpha: f64,
-        /// Fewest samples a client may have.
+        /// Fewest samples a client may have; 0 means 1.
         min_size: u64,
-        /// Samples of the smallest client in the last draw.
-        smallest: u64,
-        /// Draws made.
-        tries: u32,
     },
-    /// No draw could ever leave every client enough samples.
-    #[error(
-        "{clients} clients of at least {min_size} samples need {needed}, but there are {samples}; lower the minimum size, or use fewer clients"
-    )]
-    TooFewSamples {
-        /// Samples to divide.
-        samples: u64,
-        /// Clients asked for.
-        clients: u32,
-        /// Fewest samples a client may have.
-        min_size: u64,
-        /// Their product.
-        needed: u64,
+    /// Each client has patients of so many classes at most.
+    Pathological {
+        /// Classes a client has at most; 1 to the number of classes.
+        classes: u32,
     },
+    /// One client per value of the attribute, in the order of their names.
+    Attribute,
 }
 
 #[cfg(test)]
@@ -178,12 +93,25 @@ mod tests {
                 patient,
                 class: *class,
                 institution: *institution,
+                // One text serves both: what places a patient by one says nothing of the other.
+                attribute: *institution,
             })
             .collect()
         }
 
         pub(super) fn patients(&self) -> BTreeSet<&str> {
             self.0.iter().map(|row| row.0.as_str()).collect()
+        }
+
+        /// Samples of no institution are given one.
+        pub(super) fn with_institutions(&self) -> Self {
+            let rows = self.0.iter();
+            Self(
+                rows.map(|(patient, class, institution)| {
+                    (patient.clone(), *class, institution.or(Some("east")))
+                })
+                .collect(),
+            )
         }
 
         pub(super) fn rotated(&self, by: usize) -> Self {
@@ -209,6 +137,7 @@ mod tests {
             patient,
             class: u32::from(i % 2 == 0),
             institution: None,
+            attribute: Some(if patient.len() % 2 == 0 { "even" } else { "odd" }),
         };
         let samples: Vec<_> = ids.iter().map(String::as_str).enumerate().map(sample).collect();
         let sides = split_test(&samples, 0.2, 7).unwrap();
@@ -225,8 +154,15 @@ mod tests {
                 alpha: 0.5,
                 min_size: 10,
             },
+            Scheme::QuantitySkew {
+                alpha: 0.5,
+                min_size: 10,
+            },
+            Scheme::Pathological { classes: 1 },
         ] {
             assert_eq!(assign_clients(&train, 10, &scheme, 7).unwrap().len(), train.len());
         }
+        let halves = assign_clients(&train, 2, &Scheme::Attribute, 7).unwrap();
+        assert_eq!(halves.len(), train.len());
     }
 }

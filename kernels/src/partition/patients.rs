@@ -14,6 +14,8 @@ pub(super) struct Patient<'a> {
     pub class: u32,
     /// The institutions of the samples, sorted, each once; `None` where a sample has none.
     pub institutions: Vec<Option<&'a str>>,
+    /// The attribute's value most of the samples have, the first by name on a tie; `None` if a sample has none.
+    pub attribute: Option<&'a str>,
 }
 
 impl Patient<'_> {
@@ -37,15 +39,21 @@ pub(super) fn group<'a>(samples: &[Sample<'a>]) -> Vec<Patient<'a>> {
                 samples: members.to_vec(),
                 class: majority(members.iter().map(|&i| samples[i].class)),
                 institutions,
+                attribute: (members
+                    .iter()
+                    .map(|&i| samples[i].attribute)
+                    .collect::<Option<Vec<_>>>())
+                .map(|values| majority(values.into_iter())),
             }
         })
         .collect()
 }
 
-fn majority(classes: impl Iterator<Item = u32>) -> u32 {
-    let mut counts = BTreeMap::<u32, u32>::new();
-    for class in classes {
-        *counts.entry(class).or_default() += 1;
+/// The value that is there most often; the least of them on a tie.
+fn majority<T: Ord + Copy>(values: impl Iterator<Item = T>) -> T {
+    let mut counts = BTreeMap::<T, u32>::new();
+    for value in values {
+        *counts.entry(value).or_default() += 1;
     }
     let best = counts.iter().rev().max_by_key(|(_, count)| **count);
     *best.expect("a patient is a group of at least one sample").0
@@ -72,6 +80,7 @@ mod tests {
             patient,
             class,
             institution: None,
+            attribute: None,
         }
     }
 

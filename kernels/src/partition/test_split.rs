@@ -25,7 +25,7 @@ use crate::random::Random;
 /// let samples: Vec<_> = patients
 ///     .iter()
 ///     .enumerate()
-///     .map(|(i, patient)| Sample { patient, class: i as u32 % 2, institution: None })
+///     .map(|(i, patient)| Sample { patient, class: i as u32 % 2, institution: None, attribute: None })
 ///     .collect();
 /// let sides = split_test(&samples, 0.2, 7)?;
 /// assert_eq!(sides.iter().filter(|side| **side == Side::Test).count(), 2);
@@ -104,6 +104,7 @@ mod tests {
                 patient,
                 class: u32::from(i % 20 == 0),
                 institution: None,
+                attribute: None,
             })
             .collect();
         let sides = split_test(&samples, 0.2, 3).unwrap();
@@ -121,6 +122,7 @@ mod tests {
             patient: "a",
             class: 0,
             institution: None,
+            attribute: None,
         }; 3];
         assert_eq!(
             split_test(&one, 0.5, 0),
