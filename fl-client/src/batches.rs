@@ -5,7 +5,10 @@
 use contract::job::JobError;
 use rayon::prelude::*;
 
-use crate::{data::shard::Shard, model::Input};
+use crate::{
+    data::shard::{Pixels, Shard},
+    model::Input,
+};
 
 /// The samples of some shards, one after another.
 pub struct Samples<'a> {
@@ -13,8 +16,10 @@ pub struct Samples<'a> {
     /// Index of each shard's first sample, then the number of all.
     starts: Vec<usize>,
     input: Input,
-    /// What each pixel value becomes: scaled to 0..1, minus the mean, over the standard deviation.
+    /// What each 8-bit pixel value becomes: scaled to 0..1, minus the mean, over the standard deviation.
     normalized: [f32; 256],
+    /// The mean and the standard deviation.
+    normalize: (f64, f64),
 }
 
 /// Some samples as a network takes them.
@@ -58,6 +63,7 @@ impl<'a> Samples<'a> {
             starts,
             input,
             normalized,
+            normalize: (mean, std),
         })
     }
 
@@ -89,10 +95,21 @@ impl<'a> Samples<'a> {
             .zip(indices)
             .for_each(|(image, sample)| {
                 let (shard, index) = self.locate(*sample);
-                let grey = &shard.images()[index * plane..][..plane];
+                let grey = shard.pixels().slice(index * plane..(index + 1) * plane);
                 for channel in image.chunks_exact_mut(plane) {
-                    for (pixel, value) in channel.iter_mut().zip(grey) {
-                        *pixel = self.normalized[usize::from(*value)];
+                    match grey {
+                        Pixels::U8(grey) => {
+                            for (pixel, value) in channel.iter_mut().zip(grey) {
+                                *pixel = self.normalized[usize::from(*value)];
+                            }
+                        }
+                        Pixels::U16(grey) => {
+                            let (mean, std) = self.normalize;
+                            for (pixel, value) in channel.iter_mut().zip(grey) {
+                                let value = f64::from(u16::from_le_bytes(*value));
+                                *pixel = ((value / 65_535.0 - mean) / std) as f32;
+                            }
+                        }
                     }
                 }
             });
@@ -113,6 +130,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use contract::{
+        dataset::Depth,
         ids::ClientId,
         tensors::{Header, TensorKind},
         units::SampleCount,
@@ -140,7 +158,14 @@ mod tests {
             normalize: Some((mean, 0.5)),
         };
         let path = dir.join(format!("c{client}.st"));
-        shard::write(&path, &header, labels, |rows| {
+        let contents = shard::Contents {
+            header: &header,
+            depth: Depth::U8,
+            labels,
+            patients: &vec![[0; 16]; labels.len()],
+            source_digest: &"0".repeat(64),
+        };
+        shard::write(&path, &contents, |rows| {
             greys.iter().try_for_each(|grey| rows.push(&[*grey; 4]))
         })
         .unwrap();
@@ -168,6 +193,28 @@ mod tests {
         // (51/255 - 0.5)/0.5 = -0.6
         let expected = [[-0.6; 12], [-1.0; 12], [1.0; 12]].concat();
         assert_eq!(batch.pixels, expected);
+    }
+
+    #[test]
+    fn sixteen_bits_a_pixel_are_scaled_to_the_same_range() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, eight) = shard(dir.path(), 0, &[0], &[0], 0.5);
+        let mut header = eight.header().clone();
+        header.client = Some(ClientId(1));
+        let contents = shard::Contents {
+            header: &header,
+            depth: Depth::U16,
+            labels: &[1],
+            patients: &[[0; 16]],
+            source_digest: &"0".repeat(64),
+        };
+        let path = dir.path().join("deep.st");
+        let values = [0u16, 13_107, 26_214, 65_535].map(u16::to_le_bytes);
+        shard::write(&path, &contents, |rows| rows.push(values.as_flattened())).unwrap();
+        let deep = Shard::open(&path).unwrap();
+        let samples = Samples::new(&[(&path, &deep)], INPUT).unwrap();
+        // (13107/65535 - 0.5)/0.5 = -0.6, (26214/65535 - 0.5)/0.5 = -0.2
+        assert_eq!(samples.batch(&[0]).pixels, [[-1.0, -0.6, -0.2, 1.0]; 3].concat());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Per-client jobs: `prepare`, `stats`, `init`, `train`, `evaluate`, `baseline`, `keys` and `reveal`.
+//! Per-client jobs: `prepare`, `profile`, `stats`, `init`, `train`, `evaluate`, `baseline`, `keys` and `reveal`.
 //!
 //! In: typed arguments of `contract`, shards and models as safetensors. Out: models, updates and metrics, all of them
 //! or an error that says what to do. Start at [`run::run`], which takes a job to its module.
@@ -32,7 +32,6 @@ pub mod pieces;
 pub mod residual;
 pub mod reveal;
 pub mod run;
-#[cfg(feature = "train")]
 mod threads;
 #[cfg(feature = "train")]
 pub mod train;

@@ -9,6 +9,7 @@ use contract::{args::Job, exit::JobExit, job::JobError};
 pub fn run(job: Job) -> Result<(), JobError> {
     match job {
         Job::Prepare(args) => crate::data::prepare::run(&args),
+        Job::Profile(args) => crate::data::profile::run(&args),
         Job::Stats(args) => crate::data::stats::run(&args),
         #[cfg(feature = "train")]
         Job::Init(args) => crate::init::run(&args),

@@ -6,7 +6,10 @@
 use std::{collections::BTreeSet, ops::Deref, path::Path};
 
 use contract::{
-    dataset::{DatasetConfig, ImageSettings, Partition, Source, Task, TestSplit},
+    dataset::{
+        Attribute, DatasetConfig, DicomLabels, Duplicates, ImageSettings, Institution, Partition, Quality,
+        Slices, Source, Task, TestSplit,
+    },
     job::JobError,
 };
 
@@ -57,6 +60,7 @@ impl Config {
         check_image(&config.image, &mut faults);
         check_test(&config.test, &config.source, &mut faults);
         check_partition(&config, &mut faults);
+        check_quality(config.quality, &mut faults);
         if faults.is_empty() {
             Ok(Self(config))
         } else {
@@ -84,6 +88,27 @@ fn check_source(source: &Source, faults: &mut Vec<String>) {
                 ));
             }
         }
+        Source::Dicom {
+            root: _,
+            institution,
+            labels,
+            slices,
+            burned_in: _,
+        } => {
+            if let Institution::Attribute(keyword) = institution {
+                check_keyword("institution", keyword, faults);
+            }
+            match labels {
+                DicomLabels::Attribute(keyword) => check_keyword("labels", keyword, faults),
+                DicomLabels::Collections(classes) if classes.is_empty() => {
+                    faults.push("`collections` is empty; give the class of at least one".to_owned());
+                }
+                DicomLabels::Collections(_) => {}
+            }
+            if *slices == Slices::Every(0) {
+                faults.push("`slices` is every 0th; use at least 1, which is all".to_owned());
+            }
+        }
         Source::Phantom { patients, sites } => {
             if *sites == 0 || sites > patients {
                 faults.push(format!(
@@ -91,6 +116,27 @@ fn check_source(source: &Source, faults: &mut Vec<String>) {
                 ));
             }
         }
+    }
+}
+
+/// A keyword of DICOM PS3.6: letters and digits, a capital first. Whether there is such an attribute the files tell.
+fn check_keyword(field: &str, keyword: &str, faults: &mut Vec<String>) {
+    let letters = keyword.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !letters || !keyword.starts_with(|first: char| first.is_ascii_uppercase()) {
+        faults.push(format!(
+            "`{field}` names the attribute `{}`; use a keyword such as `InstitutionName`",
+            keyword.escape_debug()
+        ));
+    }
+}
+
+fn check_quality(quality: Quality, faults: &mut Vec<String>) {
+    let Quality { unusable, duplicates } = quality;
+    match duplicates {
+        Duplicates::Report | Duplicates::Refuse => {}
+    }
+    if !(0.0..1.0).contains(&unusable) {
+        faults.push(format!("`unusable` is {unusable}; use 0 to less than 1"));
     }
 }
 
@@ -120,6 +166,8 @@ fn check_image(image: &ImageSettings, faults: &mut Vec<String>) {
         channels,
         mean,
         std,
+        depth: _,
+        fit: _,
     } = image;
     if !(1..=MAX_SIDE).contains(size) {
         faults.push(format!("`size` is {size}; use 1 to {MAX_SIDE} pixels"));
@@ -169,20 +217,43 @@ fn check_partition(config: &DatasetConfig, faults: &mut Vec<String>) {
     }
     match config.partition {
         Partition::Iid | Partition::PatientHash => {}
-        Partition::Dirichlet { alpha, min_size: _ } => {
+        Partition::Pathological { classes } => {
+            let there = config.task.classes().len();
+            if classes == 0 || classes as usize > there {
+                faults.push(format!(
+                    "`pathological` gives a client {classes} classes; use 1 to the {there} there are"
+                ));
+            }
+        }
+        Partition::Attribute(attribute) => {
+            let manufacturer = attribute == Attribute::Manufacturer;
+            let known = match &config.source {
+                Source::Dicom { .. } => true,
+                Source::Cxr14 { .. } => !manufacturer,
+                Source::Table { .. } | Source::Folder { .. } | Source::Phantom { .. } => false,
+            };
+            if !known {
+                faults.push(format!(
+                    "the source does not say `{}` of its images, so clients cannot be made by it; \
+                     `dicom` does, `cxr14` all but `manufacturer`",
+                    attribute.as_str()
+                ));
+            }
+        }
+        Partition::Dirichlet { alpha, min_size: _ } | Partition::QuantitySkew { alpha, min_size: _ } => {
             if !alpha.is_finite() || alpha <= 0.0 {
                 faults.push(format!("`alpha` is {alpha}; use a number above 0"));
             }
         }
         Partition::Natural => {
             let known = match &config.source {
-                Source::Phantom { .. } => true,
+                Source::Phantom { .. } | Source::Dicom { .. } => true,
                 Source::Table { site, .. } => site.is_some(),
                 Source::Cxr14 { .. } | Source::Folder { .. } => false,
             };
             if !known {
                 faults.push(
-                    "`natural` needs institutions, which only a `table` with a `site` column and `phantom` have; \
+                    "`natural` needs institutions, which only `dicom`, a `table` with a `site` column and `phantom` have; \
                      use `iid`, `patient_hash` or `dirichlet`"
                         .to_owned(),
                 );
@@ -192,210 +263,4 @@ fn check_partition(config: &DatasetConfig, faults: &mut Vec<String>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use contract::{exit::JobExit, job::write_json};
-    use proptest::prelude::*;
-    use tempfile::TempDir;
-
-    use super::*;
-    use crate::data::fixtures::phantom_config;
-
-    #[test]
-    fn settings_read_back() {
-        let dir = TempDir::new().unwrap();
-        let path = dir.path().join("dataset.json");
-        write_json(&path, &phantom_config()).unwrap();
-        assert_eq!(*Config::read(&path).unwrap(), phantom_config());
-    }
-
-    #[test]
-    fn a_newer_settings_file_is_refused_by_its_version_even_with_unknown_fields() {
-        let dir = TempDir::new().unwrap();
-        let path = dir.path().join("dataset.json");
-        let mut value = serde_json::to_value(phantom_config()).unwrap();
-        value["fedwing_dataset"] = 7.into();
-        value["invented_later"] = true.into();
-        write_json(&path, &value).unwrap();
-        let error = Config::read(&path).unwrap_err();
-        assert_eq!(error.exit, JobExit::InputInvalid);
-        assert!(error.message.contains("`fedwing_dataset` 7"), "{error}");
-        assert!(error.message.contains("version 1"), "{error}");
-    }
-
-    #[test]
-    fn a_misspelt_field_and_a_missing_file_are_refused() {
-        let dir = TempDir::new().unwrap();
-        let path = dir.path().join("dataset.json");
-        assert_eq!(Config::read(&path).unwrap_err().exit, JobExit::InputMissing);
-        let mut value = serde_json::to_value(phantom_config()).unwrap();
-        value["client"] = 3.into();
-        write_json(&path, &value).unwrap();
-        let error = Config::read(&path).unwrap_err();
-        assert_eq!(error.exit, JobExit::InputInvalid);
-        assert!(error.message.contains("unknown field `client`"), "{error}");
-    }
-
-    #[test]
-    fn a_settings_file_too_large_is_refused_by_its_size() {
-        let dir = TempDir::new().unwrap();
-        let path = dir.path().join("dataset.json");
-        fs::write(&path, " ".repeat(MAX_CONFIG as usize + 1)).unwrap();
-        let error = Config::read(&path).unwrap_err();
-        assert_eq!(error.exit, JobExit::InputInvalid);
-        assert!(error.message.contains(&MAX_CONFIG.to_string()), "{error}");
-    }
-
-    #[test]
-    fn every_value_out_of_range_is_named() {
-        type Change = fn(&mut DatasetConfig);
-        let cases: [(Change, &str); 18] = [
-            (
-                |c| {
-                    c.source = Source::Folder {
-                        root: "images".into(),
-                    }
-                },
-                "`images`; paths are absolute",
-            ),
-            (|c| c.source = Source::Folder { root: "/a\0b".into() }, "absolute"),
-            (
-                |c| {
-                    c.source = Source::Phantom {
-                        patients: 4,
-                        sites: 5,
-                    }
-                },
-                "5 sites for 4 patients",
-            ),
-            (
-                |c| {
-                    c.source = Source::Phantom {
-                        patients: 4,
-                        sites: 0,
-                    }
-                },
-                "0 sites",
-            ),
-            (|c| c.source = table(&[]), "`labels` is []"),
-            (|c| c.source = table(&["a", "a"]), "each once"),
-            (|c| c.task = Task::Binary { negative: vec![] }, "`negative`"),
-            (
-                |c| {
-                    c.task = Task::Multiclass {
-                        classes: vec!["a".into()],
-                    }
-                },
-                "1 labels",
-            ),
-            (
-                |c| {
-                    c.task = Task::Multiclass {
-                        classes: vec!["a".into(), "a".into()],
-                    }
-                },
-                "1 of them distinct",
-            ),
-            (
-                |c| {
-                    c.task = Task::Multiclass {
-                        classes: (0..257).map(|n| n.to_string()).collect(),
-                    }
-                },
-                "2 to 256",
-            ),
-            (|c| c.image.size = 0, "`size` is 0"),
-            (|c| c.image.channels = 4, "`channels` is 4"),
-            (|c| c.image.std = 0.0, "`std` 0"),
-            (|c| c.test = TestSplit::Fraction(1.0), "`fraction` is 1"),
-            (|c| c.test = TestSplit::Fraction(0.0), "`fraction` is 0"),
-            (|c| c.test = column(&["x"], &["y"]), "only a `table` has"),
-            (|c| c.clients = 0, "`clients` is 0"),
-            (
-                |c| {
-                    c.partition = Partition::Dirichlet {
-                        alpha: 0.0,
-                        min_size: 1,
-                    }
-                },
-                "`alpha` is 0",
-            ),
-        ];
-        for (change, fault) in cases {
-            let mut config = phantom_config();
-            change(&mut config);
-            let faults = Config::new(config).unwrap_err();
-            assert!(
-                faults.iter().any(|text| text.contains(fault)),
-                "{faults:?} lacks `{fault}`"
-            );
-        }
-        assert!(Config::new(phantom_config()).is_ok());
-    }
-
-    #[test]
-    fn a_split_value_on_both_sides_or_on_none_is_named() {
-        let mut config = phantom_config();
-        config.source = table(&["label"]);
-        config.test = column(&["a", "b"], &["b"]);
-        assert!(Config::new(config.clone()).unwrap_err()[0].contains("`b` of column `split`"));
-        config.test = column(&["a"], &[]);
-        assert!(Config::new(config.clone()).unwrap_err()[0].contains("at least one value"));
-        config.test = column(&["a"], &["b"]);
-        assert!(Config::new(config).is_ok());
-    }
-
-    #[test]
-    fn natural_clients_need_a_source_with_institutions() {
-        let mut config = phantom_config();
-        config.partition = Partition::Natural;
-        assert!(Config::new(config.clone()).is_ok());
-        for source in [
-            table(&["label"]),
-            Source::Folder { root: "/f".into() },
-            Source::Cxr14 {
-                images: "/i".into(),
-                labels: "/l".into(),
-            },
-        ] {
-            config.source = source;
-            assert!(Config::new(config.clone()).unwrap_err()[0].contains("`natural` needs institutions"));
-        }
-    }
-
-    fn table(labels: &[&str]) -> Source {
-        Source::Table {
-            csv: "/t.csv".into(),
-            image: "image".into(),
-            patient: "patient".into(),
-            site: None,
-            labels: labels.iter().map(|&label| label.into()).collect(),
-        }
-    }
-
-    fn column(train: &[&str], test: &[&str]) -> TestSplit {
-        let owned = |values: &[&str]| values.iter().map(|&value| value.into()).collect();
-        TestSplit::Column {
-            name: "split".into(),
-            train: owned(train),
-            test: owned(test),
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn changed_settings_never_panic(at in any::<prop::sample::Index>(), to in any::<u8>(), cut in any::<prop::sample::Index>()) {
-            let dir = TempDir::new().unwrap();
-            let path = dir.path().join("dataset.json");
-            let mut bytes = serde_json::to_vec(&phantom_config()).unwrap();
-            let at = at.index(bytes.len());
-            bytes[at] = to;
-            fs::write(&path, &bytes).unwrap();
-            let _ = Config::read(&path);
-            bytes.truncate(cut.index(bytes.len()));
-            fs::write(&path, &bytes).unwrap();
-            prop_assert!(Config::read(&path).is_err());
-        }
-    }
-}
+mod tests;

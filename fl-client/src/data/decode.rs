@@ -1,75 +1,250 @@
 //! From an image file to grey pixels of one size.
 //!
-//! In: a PNG or JPEG file of any size and pixel type. Out: `size` × `size` bytes. What a file claims about itself is
-//! checked before memory is taken. Start at [`read_square`].
+//! In: a PNG, JPEG or DICOM file, told by its first bytes. Out: a [`Square`]. What a file claims about itself is checked
+//! before memory is taken; buffers are kept from image to image, one set a thread. Start at [`square`].
 
-use std::{
-    fs::{self, File},
-    io::{self, BufReader},
-    path::Path,
+use std::{cell::RefCell, fs::File, io, path::Path};
+
+use contract::{
+    dataset::{Depth, Fit, ImageSettings},
+    exit::JobExit,
+    job::JobError,
 };
+use kernels::cxr::{
+    self, Frame, Meaning, Target, Wanted,
+    decode::picture,
+    dicom::{self, DicomError},
+    hash::{Hash, perceptual},
+    render,
+};
+use memmap2::{Mmap, MmapOptions};
 
-use contract::job::JobError;
-use image::{ImageReader, Limits};
-use kernels::cxr;
+/// The largest width or height asked for or accepted, in pixels: four times that of any X-ray detector.
+pub const MAX_SIDE: u32 = cxr::MAX_SIDE;
 
-/// The largest width or height accepted, in pixels: four times that of any X-ray detector.
-pub const MAX_SIDE: u32 = 16_384;
+/// The largest image file accepted, in bytes: files of many frames.
+const MAX_FILE: u64 = 4 << 30;
 
-/// The largest image file accepted, in bytes; some decoders read the whole file first.
-const MAX_FILE: u64 = 256 << 20;
+/// Files up to this size are read at once; of larger ones the pages that are looked at.
+const READ_AT_ONCE: u64 = 64 << 20;
 
-/// The most memory one image may take while it is decoded, in bytes.
-const MAX_DECODED: u64 = 512 << 20;
+/// What PNG files begin with.
+pub const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+/// What JPEG files begin with.
+const JPEG: &[u8] = b"\xff\xd8\xff";
 
-/// Reads an image, turns it grey and scales it by area to `size` × `size` pixels, row by row.
+thread_local! {
+    /// What images of one thread are rendered into.
+    static SQUARE: RefCell<cxr::Square> = RefCell::new(cxr::Square::new());
+}
+
+/// A prepared image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Square {
+    /// Grey values, row by row; 16-bit values as two bytes, the lower first.
+    pub pixels: Vec<u8>,
+    /// Hash of what is seen, if anything is.
+    pub seen: Option<Hash>,
+    /// Whether the file says nothing of a window, so that its values were stretched between percentiles.
+    pub percentiles: bool,
+}
+
+/// Why an image cannot be used, or not now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// `InputMissing` or `InputInvalid` for what is wrong with the image itself; `Io` for what another attempt may mend.
+    pub exit: JobExit,
+    /// What is wrong, with the value found.
+    pub reason: String,
+}
+
+impl Refusal {
+    fn invalid(reason: impl std::fmt::Display) -> Self {
+        Self {
+            exit: JobExit::InputInvalid,
+            reason: reason.to_string(),
+        }
+    }
+
+    fn reading(error: &io::Error) -> Self {
+        let exit = if error.kind() == io::ErrorKind::NotFound {
+            JobExit::InputMissing
+        } else {
+            JobExit::Io
+        };
+        Self {
+            exit,
+            reason: format!("cannot be read: {error}"),
+        }
+    }
+
+    /// The end of a job that needs this image.
+    pub fn at(&self, path: &Path) -> JobError {
+        let error = JobError::new(self.exit, format!("`{}`: {}", path.display(), self.reason)).about(path);
+        error.help(match self.exit {
+            JobExit::InputInvalid => "replace the file by a whole PNG, JPEG or DICOM image, or take it out",
+            _ => "check that the image is there and readable, or take it out",
+        })
+    }
+}
+
+/// Reads an image and makes it a grey square of the size and depth asked for.
 ///
-/// The format is told by the file's first bytes, not by its name.
+/// The format is told by the file's first bytes; without those of any, a name that ends in `.dcm` or `.dicom` tells.
+/// `frame` counts from 0; a file of several frames needs one.
 ///
 /// # Errors
-/// `InputMissing` if there is no such file; `Io` if it cannot be read; `InputInvalid` if it is no image, too large, or
-/// of pixels that are not 8 or 16 bits a channel. Each names the file and a way out.
-pub fn read_square(path: &Path, size: u32) -> Result<Vec<u8>, JobError> {
-    let reading = |error: io::Error| {
-        JobError::reading(path, &error)
-            .help("check that the image is there and readable, or take its line out")
+/// [`Refusal`]: no such file, one that cannot be read, no image, or one too large.
+pub fn square(path: &Path, frame: Option<u32>, settings: &ImageSettings) -> Result<Square, Refusal> {
+    let bytes = map(path, Pages::All)?;
+    let wanted = Wanted::AtLeast(settings.size);
+    if is_dicom(&bytes) || is_named_dicom(path) {
+        let object = dicom::open(&bytes).map_err(|error| refused(&error))?;
+        let number = match (frame, object.frames()) {
+            (Some(number), _) => number,
+            (None, 1) => 0,
+            (None, frames) => {
+                return Err(Refusal::invalid(format!(
+                    "it has {frames} frames and none is asked for; the source `dicom` takes frames apart"
+                )));
+            }
+        };
+        let meaning = object.meaning(number).map_err(|error| refused(&error))?;
+        let frame = object.frame(number, wanted).map_err(|error| refused(&error))?;
+        return rendered(&frame, &meaning, settings);
+    }
+    if !is_picture(&bytes) {
+        return Err(Refusal::invalid(
+            "not an image by its first bytes; expected PNG, JPEG or DICOM",
+        ));
+    }
+    let (frame, meaning) = picture::decode(&bytes, wanted).map_err(|error| cannot_be_decoded(&error))?;
+    rendered(&frame, &meaning, settings)
+}
+
+fn refused(error: &DicomError) -> Refusal {
+    match error {
+        DicomError::NoImage { .. } | DicomError::NotDicom { .. } => Refusal::invalid(in_full(error)),
+        other => cannot_be_decoded(other),
+    }
+}
+
+fn cannot_be_decoded(error: &dyn std::error::Error) -> Refusal {
+    Refusal::invalid(format!("cannot be decoded: {}", in_full(error)))
+}
+
+fn rendered(frame: &Frame<'_>, meaning: &Meaning, settings: &ImageSettings) -> Result<Square, Refusal> {
+    let ImageSettings {
+        size,
+        channels: _,
+        mean: _,
+        std: _,
+        depth,
+        fit,
+    } = settings;
+    let target = Target {
+        size: *size,
+        depth: match depth {
+            Depth::U8 => cxr::Depth::U8,
+            Depth::U16 => cxr::Depth::U16,
+        },
+        fit: match fit {
+            Fit::Stretch => cxr::Fit::Stretch,
+            Fit::Pad => cxr::Fit::Pad,
+        },
     };
-    let refused = |reason: String| {
-        JobError::invalid(path, reason).help("replace the file by a whole PNG or JPEG image, or take it out")
+    SQUARE.with_borrow_mut(|square| {
+        let found = render(frame, meaning, target, square).map_err(|error| cannot_be_decoded(&error))?;
+        Ok(Square {
+            pixels: square.bytes().into_owned(),
+            seen: perceptual(square),
+            percentiles: found.percentiles.is_some(),
+        })
+    })
+}
+
+/// A square of 8-bit grey values in the depth asked for.
+pub fn of_grey(grey: Vec<u8>, settings: &ImageSettings) -> Square {
+    let pixels = match settings.depth {
+        Depth::U8 => cxr::Pixels::U8(grey),
+        // 0 stays 0 and 255 becomes 65,535.
+        Depth::U16 => cxr::Pixels::U16(grey.into_iter().map(|value| u16::from(value) * 257).collect()),
     };
-    let about = fs::metadata(path).map_err(reading)?;
+    let square = cxr::Square::of(settings.size, pixels).unwrap_or_default();
+    Square {
+        pixels: square.bytes().into_owned(),
+        seen: perceptual(&square),
+        percentiles: false,
+    }
+}
+
+/// Whether a file begins as PNG or JPEG files do.
+pub fn is_picture(bytes: &[u8]) -> bool {
+    bytes.starts_with(PNG) || bytes.starts_with(JPEG)
+}
+
+/// Whether a file begins as DICOM files do: 128 bytes of anything, then four letters (PS3.10 7.1).
+pub fn is_dicom(bytes: &[u8]) -> bool {
+    bytes.get(128..132) == Some(b"DICM")
+}
+
+/// Whether a file without that beginning is one by its name.
+pub fn is_named_dicom(path: &Path) -> bool {
+    let extension = path.extension().and_then(|text| text.to_str());
+    extension.is_some_and(|text| text.eq_ignore_ascii_case("dcm") || text.eq_ignore_ascii_case("dicom"))
+}
+
+/// Which pages of a file are read when it is mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pages {
+    /// Those that are looked at, when they are.
+    AsLookedAt,
+    /// All at once, unless the file is large.
+    All,
+}
+
+/// Maps a file.
+///
+/// # Errors
+/// [`Refusal`]: no such file, one that cannot be read, none at all, or one too large.
+pub fn map(path: &Path, pages: Pages) -> Result<Mmap, Refusal> {
+    let reading = |error: io::Error| Refusal::reading(&error);
+    // Asked before opening: opening a named pipe would wait for a writer.
+    let about = std::fs::metadata(path).map_err(reading)?;
     if !about.is_file() {
-        return Err(refused(
-            "not a regular file; expected a PNG or JPEG image".to_owned(),
-        ));
+        return Err(Refusal::invalid("not a regular file; expected an image"));
     }
-    if about.len() > MAX_FILE {
-        let length = about.len();
-        return Err(refused(format!("{length} bytes; an image may have {MAX_FILE}")));
+    let length = about.len();
+    if length > MAX_FILE {
+        return Err(Refusal::invalid(format!(
+            "{length} bytes; an image may have {MAX_FILE}"
+        )));
     }
-    let file = BufReader::new(File::open(path).map_err(reading)?);
-    let mut reader = ImageReader::new(file).with_guessed_format().map_err(reading)?;
-    let mut limits = Limits::no_limits();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_DECODED);
-    reader.limits(limits);
-    if reader.format().is_none() {
-        return Err(refused(
-            "not an image by its first bytes; expected PNG or JPEG".to_owned(),
-        ));
+    let file = File::open(path).map_err(reading)?;
+    let mut options = MmapOptions::new();
+    if pages == Pages::All && length <= READ_AT_ONCE {
+        options.populate();
     }
-    let decoded = reader
-        .decode()
-        .map_err(|error| refused(format!("cannot be decoded: {error}")))?;
-    let grey = cxr::to_grey(decoded).map_err(|error| refused(error.to_string()))?;
-    let square = cxr::resize(&grey, size).map_err(|error| refused(error.to_string()))?;
-    Ok(square.into_raw())
+    // SAFETY: the map is read-only, and of a file that the job reads in place and nothing in fedwing writes. Should
+    // somebody else cut the file meanwhile, the kernel ends the process with SIGBUS, which counts as a failure worth
+    // another attempt, and that attempt goes on where this one was.
+    unsafe { options.map(&file) }.map_err(reading)
+}
+
+/// An error and what caused it, in one line.
+pub fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::{fs, io::Write};
 
     use contract::exit::JobExit;
     use image::{
@@ -79,10 +254,23 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::data::fixtures::{PALETTE_PNG, png};
+    use crate::data::fixtures::{PALETTE_PNG, dicom::DicomFile, phantom_config, png};
+
+    fn settings(size: u32, depth: Depth) -> ImageSettings {
+        ImageSettings {
+            size,
+            depth,
+            ..phantom_config().image
+        }
+    }
+
+    fn read(path: &Path, size: u32) -> Result<Vec<u8>, Refusal> {
+        square(path, None, &settings(size, Depth::U8)).map(|square| square.pixels)
+    }
 
     fn refusal(path: &Path) -> JobError {
-        read_square(path, 2).expect_err("a file that is no image was read")
+        let refusal = read(path, 2).expect_err("a file that is no image was read");
+        refusal.at(path)
     }
 
     #[test]
@@ -99,10 +287,10 @@ mod tests {
         ];
         for image in images {
             png(&path, &image);
-            assert_eq!(read_square(&path, 2).unwrap(), [100; 4], "{:?}", image.color());
+            assert_eq!(read(&path, 2).unwrap(), [100; 4], "{:?}", image.color());
         }
         fs::write(&path, PALETTE_PNG).unwrap();
-        assert_eq!(read_square(&path, 2).unwrap(), [100; 4], "palette");
+        assert_eq!(read(&path, 2).unwrap(), [100; 4], "palette");
     }
 
     #[test]
@@ -111,7 +299,7 @@ mod tests {
         let path = dir.path().join("image.png");
         let image = DynamicImage::ImageLuma8(GrayImage::from_pixel(8, 8, Luma([100])));
         image.save_with_format(&path, image::ImageFormat::Jpeg).unwrap();
-        let pixels = read_square(&path, 2).unwrap();
+        let pixels = read(&path, 2).unwrap();
         assert!(pixels.iter().all(|pixel| pixel.abs_diff(100) <= 2), "{pixels:?}");
     }
 
@@ -154,6 +342,62 @@ mod tests {
         assert!(error.message.contains("cannot be decoded"), "{error}");
     }
 
+    #[test]
+    fn a_dicom_image_is_shown_through_its_window() {
+        let dir = TempDir::new().unwrap();
+        // Centre 128 and width 256 show 8 bits as they are.
+        let file = DicomFile::new(3);
+        let path = file.write(dir.path(), "image");
+        let stored: Vec<u8> = (0..16u32)
+            .map(|at| ((at * 37 + 303) ^ (3 * at * 7)) as u8)
+            .collect();
+        let shown = square(&path, None, &settings(4, Depth::U8)).unwrap();
+        for (stored, shown) in stored.iter().zip(&shown.pixels) {
+            assert!(stored.abs_diff(*shown) <= 1, "{stored} {shown}");
+        }
+        assert!(!shown.percentiles);
+        let inverted = file
+            .clone()
+            .text(0x0028_0004, "CS", "MONOCHROME1")
+            .write(dir.path(), "inverted");
+        for (shown, inverted) in shown.pixels.iter().zip(read(&inverted, 4).unwrap()) {
+            assert!((255 - shown).abs_diff(inverted) <= 1, "{shown} {inverted}");
+        }
+        let unsaid = file.text(0x0028_1050, "DS", "").text(0x0028_1051, "DS", "");
+        let path = unsaid.write(dir.path(), "unsaid");
+        assert!(square(&path, None, &settings(4, Depth::U8)).unwrap().percentiles);
+    }
+
+    #[test]
+    fn a_frame_is_taken_by_its_number_and_one_of_several_must_be_asked_for() {
+        let dir = TempDir::new().unwrap();
+        let path = DicomFile::new(1).frames(5).write(dir.path(), "frames.dcm");
+        for frame in 0..5 {
+            let shown = square(&path, Some(frame), &settings(2, Depth::U8)).unwrap();
+            assert!(
+                shown
+                    .pixels
+                    .iter()
+                    .all(|pixel| pixel.abs_diff(frame as u8 * 10) <= 1),
+                "{shown:?}"
+            );
+        }
+        let reason = |frame| square(&path, frame, &settings(2, Depth::U8)).unwrap_err().reason;
+        assert!(reason(None).contains("5 frames"), "{}", reason(None));
+        assert!(reason(Some(5)).contains("frame 5"), "{}", reason(Some(5)));
+    }
+
+    #[test]
+    fn dicom_files_cut_anywhere_are_refused() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("image.dcm");
+        let whole = DicomFile::new(1).bytes();
+        for length in 0..whole.len() {
+            fs::write(&path, &whole[..length]).unwrap();
+            assert_eq!(refusal(&path).exit, JobExit::InputInvalid, "{length}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(128))]
         #[test]
@@ -167,7 +411,7 @@ mod tests {
             let at = at.index(bytes.len());
             bytes[at] = to;
             fs::write(&path, bytes).unwrap();
-            if let Ok(pixels) = read_square(&path, 3) {
+            if let Ok(pixels) = read(&path, 3) {
                 prop_assert_eq!(pixels.len(), 9);
             }
         }

@@ -1,5 +1,7 @@
 //! What the tests of this module share: small settings, rows, images and the folder of real data.
 
+pub mod dicom;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -7,7 +9,8 @@ use std::{
 
 use contract::{
     dataset::{
-        DatasetConfig, ImageSettings, Manifest, ManifestRow, Partition, Source, Split, Task, TestSplit,
+        DatasetConfig, Depth, Duplicates, Fit, ImageSettings, Manifest, ManifestRow, Partition, Quality,
+        Source, Split, Task, TestSplit,
     },
     ids::{ClientId, Seed},
 };
@@ -34,10 +37,16 @@ pub fn phantom_config() -> DatasetConfig {
             channels: 1,
             mean: 0.5,
             std: 0.5,
+            depth: Depth::U8,
+            fit: Fit::Stretch,
         },
         test: TestSplit::Fraction(0.25),
         clients: 2,
         partition: Partition::Iid,
+        quality: Quality {
+            unusable: 0.0,
+            duplicates: Duplicates::Report,
+        },
         seed: Seed(7),
     }
 }
@@ -64,6 +73,10 @@ pub fn manifest() -> Manifest {
         classes: vec!["a".to_owned(), "b".to_owned()],
         clients: 2,
         left_out: BTreeMap::new(),
+        skipped: Vec::new(),
+        duplicates: Vec::new(),
+        percentile_windows: 0,
+        source_digest: "0".repeat(64),
         rows: vec![row(0, Some(0)), row(1, Some(1)), row(2, None)],
     }
 }
@@ -80,6 +93,7 @@ pub fn row(image: &str, labels: &str) -> Row {
             .collect(),
         site: None,
         split: None,
+        attributes: BTreeMap::new(),
         origin: Origin::File(PathBuf::from(image)),
     }
 }

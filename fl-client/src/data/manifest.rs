@@ -14,7 +14,7 @@ use contract::{
     job::JobError,
 };
 
-use super::{document, placement::Place};
+use super::{document, placement::Place, shard::is_digest};
 
 /// The largest manifest accepted, in bytes: some two million images.
 const MAX_MANIFEST: u64 = 512 << 20;
@@ -64,6 +64,26 @@ pub enum ManifestFault {
         /// The image.
         image: String,
     },
+    /// An image is prepared and said to be skipped.
+    #[error("image `{image}` is skipped and prepared")]
+    Skipped {
+        /// The image.
+        image: String,
+    },
+    /// A group of duplicates is not what it says.
+    #[error("the duplicates {images:?} {fault}")]
+    Duplicates {
+        /// The images.
+        images: Vec<String>,
+        /// What is wrong with them.
+        fault: &'static str,
+    },
+    /// The digest is none.
+    #[error("`source_digest` is `{digest}`; expected 64 hexadecimal digits")]
+    Digest {
+        /// The digest.
+        digest: String,
+    },
     /// A client or the test side has no image.
     #[error("there is no image for {place}")]
     Empty {
@@ -92,7 +112,8 @@ pub fn read(path: &Path) -> Result<Manifest, JobError> {
     Ok(manifest)
 }
 
-/// Checks what a manifest promises: one place a patient, one row an image, no empty client and no empty test side.
+/// Checks what a manifest promises: one place a patient, one row an image, no empty client and no empty test side; no
+/// row is a skipped image; duplicates are of rows and cross what they say.
 ///
 /// # Errors
 /// The first promise broken.
@@ -123,6 +144,13 @@ pub fn verify(manifest: &Manifest) -> Result<(), ManifestFault> {
         }
         places.insert(place);
     }
+    check_skipped(manifest, &images)?;
+    check_duplicates(manifest)?;
+    if !is_digest(&manifest.source_digest) {
+        return Err(ManifestFault::Digest {
+            digest: manifest.source_digest.clone(),
+        });
+    }
     let mut expected = (0..manifest.clients)
         .map(|client| Place::Client(ClientId(client)))
         .chain([Place::Test]);
@@ -130,6 +158,48 @@ pub fn verify(manifest: &Manifest) -> Result<(), ManifestFault> {
         Some(place) => Err(ManifestFault::Empty { place }),
         None => Ok(()),
     }
+}
+
+fn check_skipped(manifest: &Manifest, images: &HashSet<&str>) -> Result<(), ManifestFault> {
+    let mut skipped = manifest.skipped.iter().map(|skipped| &skipped.image);
+    match skipped.find(|image| images.contains(image.as_str())) {
+        Some(image) => Err(ManifestFault::Skipped { image: image.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn check_duplicates(manifest: &Manifest) -> Result<(), ManifestFault> {
+    if manifest.duplicates.is_empty() {
+        return Ok(());
+    }
+    let rows: HashMap<&str, &ManifestRow> = manifest
+        .rows
+        .iter()
+        .map(|row| (row.image.as_str(), row))
+        .collect();
+    for group in &manifest.duplicates {
+        let fault = |fault| ManifestFault::Duplicates {
+            images: group.images.clone(),
+            fault,
+        };
+        let members: Option<Vec<_>> = group
+            .images
+            .iter()
+            .map(|image| rows.get(image.as_str()))
+            .collect();
+        let members = members.ok_or_else(|| fault("are not all images of the manifest"))?;
+        let distinct: HashSet<_> = group.images.iter().collect();
+        if distinct.len() < 2 || distinct.len() != members.len() {
+            return Err(fault("are not two images or more, each once"));
+        }
+        let across = |differs: &dyn Fn(&ManifestRow) -> bool| members.iter().any(|row| differs(row));
+        if across(&|row| row.patient != members[0].patient) != group.across_patients
+            || across(&|row| row.split != members[0].split) != group.across_splits
+        {
+            return Err(fault("do not cross patients or the test split as they say"));
+        }
+    }
+    Ok(())
 }
 
 fn place_of(row: &ManifestRow, clients: u32) -> Result<Place, ManifestFault> {
@@ -148,7 +218,11 @@ fn place_of(row: &ManifestRow, clients: u32) -> Result<Place, ManifestFault> {
 
 #[cfg(test)]
 mod tests {
-    use contract::{exit::JobExit, job::write_json};
+    use contract::{
+        dataset::{DuplicateGroup, DuplicateKind, Skipped},
+        exit::JobExit,
+        job::write_json,
+    };
     use tempfile::TempDir;
 
     use super::*;
@@ -159,10 +233,33 @@ mod tests {
         assert_eq!(verify(&manifest()), Ok(()));
     }
 
+    fn group(images: &[&str], across_patients: bool, across_splits: bool) -> DuplicateGroup {
+        DuplicateGroup {
+            kind: DuplicateKind::Exact,
+            images: images.iter().map(|&image| image.to_owned()).collect(),
+            across_patients,
+            across_splits,
+        }
+    }
+
+    #[test]
+    fn skipped_images_and_duplicates_that_are_what_they_say_are_accepted() {
+        let mut manifest = manifest();
+        manifest.skipped = vec![Skipped {
+            image: "i9".to_owned(),
+            reason: "cut short".to_owned(),
+        }];
+        manifest.duplicates = vec![
+            group(&["i0", "i1"], true, false),
+            group(&["i1", "i2"], true, true),
+        ];
+        assert_eq!(verify(&manifest), Ok(()));
+    }
+
     #[test]
     fn every_broken_promise_is_named() {
         type Change = fn(&mut Manifest);
-        let cases: [(Change, &str); 9] = [
+        let cases: [(Change, &str); 15] = [
             (
                 |m| m.rows[1].patient = m.rows[0].patient.clone(),
                 "patient `p0` is with client 0 and with client 1",
@@ -184,6 +281,32 @@ mod tests {
             (|m| m.rows[2].client = Some(ClientId(0)), "image `i2` is neither"),
             (|m| m.clients = 3, "no image for client 2"),
             (|m| m.rows.truncate(2), "no image for the test side"),
+            (|m| m.source_digest = "x".to_owned(), "`source_digest` is `x`"),
+            (
+                |m| {
+                    m.skipped = vec![Skipped {
+                        image: "i1".to_owned(),
+                        reason: String::new(),
+                    }]
+                },
+                "image `i1` is skipped and prepared",
+            ),
+            (
+                |m| m.duplicates = vec![group(&["i0", "i9"], true, false)],
+                "not all images",
+            ),
+            (
+                |m| m.duplicates = vec![group(&["i0", "i0"], false, false)],
+                "each once",
+            ),
+            (
+                |m| m.duplicates = vec![group(&["i0", "i1"], true, true)],
+                "do not cross",
+            ),
+            (
+                |m| m.duplicates = vec![group(&["i0", "i2"], false, true)],
+                "do not cross",
+            ),
         ];
         for (change, expected) in cases {
             let mut changed = manifest();

@@ -10,7 +10,8 @@
 //! | [`decode`] | an image file | grey pixels of one size |
 //! | [`shard`] | labels and pixels | a mapped file, and back |
 //!
-//! [`prepare`] runs them in this order; [`stats`] counts the manifest. Training starts at [`Shard::open`].
+//! [`prepare`] runs them in this order; [`stats`] counts the manifest; [`profile`] says what is in a folder before there are
+//! settings. Training starts at [`Shard::open`].
 
 pub mod config;
 pub mod decode;
@@ -20,6 +21,7 @@ mod fixtures;
 pub mod manifest;
 pub mod placement;
 pub mod prepare;
+pub mod profile;
 pub mod shard;
 pub mod source;
 pub mod stats;

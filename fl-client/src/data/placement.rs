@@ -60,12 +60,12 @@ pub fn place(config: &Config, samples: Vec<Sample>, left_out: &mut LeftOut) -> R
             sided
         }
     };
-    check_classes(config, &sided)?;
+    check_classes(config, sided.iter().map(|(sample, side)| (sample.class, *side)))?;
     let clients = {
         let train: Vec<_> = sided
             .iter()
             .filter(|(_, side)| *side == Side::Train)
-            .map(|(sample, _)| view(sample))
+            .map(|(sample, _)| view(config, sample))
             .collect();
         let seed = config.seed.derive("partition").0;
         partition::assign_clients(&train, config.clients, &scheme(config.partition), seed).map_err(unfit)?
@@ -81,11 +81,54 @@ pub fn place(config: &Config, samples: Vec<Sample>, left_out: &mut LeftOut) -> R
     Ok(placed.collect())
 }
 
-fn view(sample: &Sample) -> partition::Sample<'_> {
+/// Checks again what is left when images that cannot be used are taken out: every side has every class, every client
+/// samples, and as many as the partition promises.
+///
+/// # Errors
+/// `DataUnfit` naming what is missing.
+pub fn check_left<'a>(
+    config: &Config,
+    left: impl Iterator<Item = &'a Placed> + Clone,
+) -> Result<(), JobError> {
+    let sided = left.clone().map(|Placed { sample, place }| match place {
+        Place::Client(_) => (sample.class, Side::Train),
+        Place::Test => (sample.class, Side::Test),
+    });
+    check_classes(config, sided)?;
+    let fewest = match config.partition {
+        Partition::Dirichlet { min_size, .. } | Partition::QuantitySkew { min_size, .. } => min_size.max(1),
+        Partition::Natural
+        | Partition::Iid
+        | Partition::PatientHash
+        | Partition::Pathological { .. }
+        | Partition::Attribute(_) => 1,
+    };
+    for client in (0..config.clients).map(ClientId) {
+        let samples = left
+            .clone()
+            .filter(|placed| placed.place == Place::Client(client))
+            .count();
+        if samples < fewest as usize {
+            return Err(JobError::new(
+                JobExit::DataUnfit,
+                format!("client {client} has {samples} images; it needs {fewest}"),
+            )
+            .help("mend the images that cannot be used, use fewer clients, or another partition"));
+        }
+    }
+    Ok(())
+}
+
+fn view<'a>(config: &Config, sample: &'a Sample) -> partition::Sample<'a> {
+    let attribute = match config.partition {
+        Partition::Attribute(attribute) => sample.row.attributes.get(&attribute),
+        _ => None,
+    };
     partition::Sample {
         patient: &sample.row.patient,
         class: sample.class,
         institution: sample.row.site.as_deref(),
+        attribute: attribute.map(String::as_str),
     }
 }
 
@@ -98,6 +141,12 @@ fn scheme(partition: Partition) -> Scheme {
             alpha,
             min_size: min_size.into(),
         },
+        Partition::QuantitySkew { alpha, min_size } => Scheme::QuantitySkew {
+            alpha,
+            min_size: min_size.into(),
+        },
+        Partition::Pathological { classes } => Scheme::Pathological { classes },
+        Partition::Attribute(_) => Scheme::Attribute,
     }
 }
 
@@ -111,7 +160,7 @@ fn by_fraction(
     samples: Vec<Sample>,
     fraction: f64,
 ) -> Result<Vec<(Sample, Side)>, JobError> {
-    let views: Vec<_> = samples.iter().map(view).collect();
+    let views: Vec<_> = samples.iter().map(|sample| view(config, sample)).collect();
     let seed = config.seed.derive("test-split").0;
     let sides = partition::split_test(&views, fraction, seed).map_err(unfit)?;
     Ok(samples.into_iter().zip(sides).collect())
@@ -157,13 +206,13 @@ fn check_patients(column: &str, sided: &[(Sample, Side)]) -> Result<(), JobError
 }
 
 /// Both sides need every class: one that is not there can be neither learnt nor measured.
-fn check_classes(config: &Config, sided: &[(Sample, Side)]) -> Result<(), JobError> {
+fn check_classes(config: &Config, sided: impl Iterator<Item = (u32, Side)> + Clone) -> Result<(), JobError> {
     let classes = config.task.classes();
     let column = matches!(config.test, TestSplit::Column { .. });
     for (side, name) in [(Side::Train, "training"), (Side::Test, "test")] {
         let mut counts = vec![0u64; classes.len()];
-        for (sample, _) in sided.iter().filter(|(_, other)| *other == side) {
-            counts[sample.class as usize] += 1;
+        for (class, _) in sided.clone().filter(|(_, other)| *other == side) {
+            counts[class as usize] += 1;
         }
         let all: u64 = counts.iter().sum();
         let reason = match counts.iter().position(|count| *count == 0) {

@@ -1,7 +1,9 @@
-//! Shards: one client's samples, or the test samples, as a safetensors file of grey pixels and class indices.
+//! Shards: one client's samples, or the test samples, as a safetensors file of grey pixels, class indices and hashes of
+//! patients.
 //!
-//! In: a path, or a header, labels and rows of pixels. Out: a [`Shard`] whose every claim has been checked, or a file
-//! written whole or not at all. The same header, labels and pixels always give the same bytes.
+//! In: a path, or [`Contents`] and rows of pixels. Out: a [`Shard`] whose every claim has been checked, or a file
+//! written whole or not at all. The same contents and pixels always give the same bytes. No identifier, attribute, name
+//! or path is in a shard: patients are salted hashes, and images have no names.
 //! Start at [`Shard::open`]; [`write()`] makes what it reads.
 //!
 //! # Memory maps and files that change
@@ -16,6 +18,7 @@ mod tests;
 mod write;
 
 use std::{
+    collections::HashSet,
     fs::File,
     io::{self, Read},
     ops::Range,
@@ -23,13 +26,20 @@ use std::{
 };
 
 use contract::{
+    dataset::Depth,
     job::JobError,
-    tensors::{Header, MAX_HEADER, SHARD_IMAGES, SHARD_LABELS, TensorKind},
+    tensors::{
+        Header, MAX_HEADER, NUM_PATIENTS, SHARD_IMAGES, SHARD_LABELS, SHARD_PATIENTS, SOURCE_DIGEST,
+        TensorKind,
+    },
 };
 use memmap2::{Mmap, MmapOptions};
 use safetensors::tensor::{Dtype, Metadata};
 
-pub use write::{Rows, write};
+pub use write::{Contents, Rows, write};
+
+/// A salted hash of a patient's identifier: the first half of an HMAC-SHA256.
+pub type PatientHash = [u8; 16];
 
 /// The most classes a shard can tell apart: labels are `u8`.
 pub const MAX_CLASSES: u32 = 256;
@@ -37,18 +47,58 @@ pub const MAX_CLASSES: u32 = 256;
 /// What to do about a shard that is not one.
 const WAY_OUT: &str = "run the dataset's `prepare` job again, it writes every shard anew";
 
-/// Samples read from a file: square grey images and the class of each.
+/// Pixel values of a shard: samples × height × width, row by row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pixels<'a> {
+    /// 0 (black) to 255 (white).
+    U8(&'a [u8]),
+    /// 0 (black) to 65,535 (white), each the two bytes of a little-endian number: a map need not be aligned.
+    U16(&'a [[u8; 2]]),
+}
+
+impl<'a> Pixels<'a> {
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        match self {
+            Pixels::U8(values) => values.len(),
+            Pixels::U16(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The values of `range`.
+    ///
+    /// # Panics
+    /// If the range is not within [`Pixels::len`].
+    pub fn slice(&self, range: Range<usize>) -> Pixels<'a> {
+        match self {
+            Pixels::U8(values) => Pixels::U8(&values[range]),
+            Pixels::U16(values) => Pixels::U16(&values[range]),
+        }
+    }
+}
+
+/// Samples read from a file: square grey images, the class of each, and whose each is.
 ///
 /// # Invariants
-/// `images().len() == len() * image_size²`, `labels().len() == len()`, `len() == header().num_samples > 0`, every label is
-/// below `header().num_classes`, and [`Shard::normalize`] has finite values with a divisor above 0.
+/// `pixels().len() == len() * image_size²`, `labels().len() == patients().len() == len()`,
+/// `len() == header().num_samples > 0`, every label is below `header().num_classes`, [`Shard::normalize`] has finite
+/// values with a divisor above 0, and `num_patients()` is the number of distinct `patients()`.
 #[derive(Debug)]
 pub struct Shard {
     header: Header,
     normalize: (f64, f64),
+    depth: Depth,
     map: Mmap,
     images: Range<usize>,
     labels: Box<[u8]>,
+    patients: Box<[PatientHash]>,
+    num_patients: u64,
+    source_digest: String,
 }
 
 impl Shard {
@@ -64,18 +114,27 @@ impl Shard {
         let normalize = check_header(path, &header)?;
         let samples = usize::try_from(header.num_samples.0).unwrap_or(usize::MAX);
         let side = header.image_size as usize;
-        let images = layout.tensor(path, SHARD_IMAGES, &[samples, side, side])?;
-        let labels = layout.tensor(path, SHARD_LABELS, &[samples])?;
-        if let Some(other) = layout.metadata.offset_keys().into_iter().find(|name| {
-            let name = name.as_str();
-            name != SHARD_IMAGES && name != SHARD_LABELS
-        }) {
+        let depth = match layout.metadata.info(SHARD_IMAGES).map(|info| info.dtype) {
+            Some(Dtype::U16) => Depth::U16,
+            _ => Depth::U8,
+        };
+        let images = layout.tensor(path, SHARD_IMAGES, dtype(depth), &[samples, side, side])?;
+        let labels = layout.tensor(path, SHARD_LABELS, Dtype::U8, &[samples])?;
+        let patients = layout.tensor(path, SHARD_PATIENTS, Dtype::U8, &[samples, 16])?;
+        let known = [SHARD_IMAGES, SHARD_LABELS, SHARD_PATIENTS];
+        if let Some(other) = layout
+            .metadata
+            .offset_keys()
+            .into_iter()
+            .find(|name| !known.contains(&name.as_str()))
+        {
             return Err(unlike(
                 path,
                 format!("it holds a tensor `{other}`"),
-                format!("only `{SHARD_IMAGES}` and `{SHARD_LABELS}`"),
+                format!("only {known:?}"),
             ));
         }
+        let (num_patients, source_digest) = read_facts(path, &layout.metadata)?;
         // SAFETY: the map is read-only and of a file that fedwing never writes in place; the module's documentation
         // says what happens when somebody else does.
         let map = unsafe {
@@ -87,12 +146,18 @@ impl Shard {
         .map_err(|error| JobError::reading(path, &error))?;
         let labels = map[labels].to_vec().into_boxed_slice();
         check_labels(path, &header, &labels)?;
+        let patients = map[patients].as_chunks().0.to_vec().into_boxed_slice();
+        check_patients(path, num_patients, &patients)?;
         Ok(Self {
             header,
             normalize,
+            depth,
             map,
             images,
             labels,
+            patients,
+            num_patients,
+            source_digest,
         })
     }
 
@@ -111,14 +176,42 @@ impl Shard {
         self.labels.is_empty()
     }
 
-    /// Pixel values, 0 (black) to 255 (white): samples × height × width, row by row.
+    /// The bytes of [`Shard::pixels`]: of 8-bit images the pixel values themselves.
     pub fn images(&self) -> &[u8] {
         &self.map[self.images.clone()]
+    }
+
+    /// Pixel values: samples × height × width, row by row.
+    pub fn pixels(&self) -> Pixels<'_> {
+        match self.depth {
+            Depth::U8 => Pixels::U8(self.images()),
+            Depth::U16 => Pixels::U16(self.images().as_chunks().0),
+        }
+    }
+
+    /// Bits of a pixel.
+    pub fn depth(&self) -> Depth {
+        self.depth
     }
 
     /// Class indices, one a sample.
     pub fn labels(&self) -> &[u8] {
         &self.labels
+    }
+
+    /// A salted hash of whose each sample is: equal hashes are the same patient.
+    pub fn patients(&self) -> &[PatientHash] {
+        &self.patients
+    }
+
+    /// Number of distinct patients; at least 1.
+    pub fn num_patients(&self) -> u64 {
+        self.num_patients
+    }
+
+    /// The manifest's `source_digest`: the same of all shards of one dataset.
+    pub fn source_digest(&self) -> &str {
+        &self.source_digest
     }
 
     /// What to subtract from pixel values scaled to 0..1, and what to divide the rest by.
@@ -194,9 +287,15 @@ impl Layout {
         Ok((file, Self { metadata, data_start }))
     }
 
-    /// Where the bytes of a `u8` tensor of this shape are, counted from the first tensor byte.
-    fn tensor(&self, path: &Path, name: &str, shape: &[usize]) -> Result<Range<usize>, JobError> {
-        let expected = || format!("`{name}` of type U8 and shape {shape:?} by its metadata");
+    /// Where the bytes of a tensor of this type and shape are, counted from the first tensor byte.
+    fn tensor(
+        &self,
+        path: &Path,
+        name: &str,
+        dtype: Dtype,
+        shape: &[usize],
+    ) -> Result<Range<usize>, JobError> {
+        let expected = || format!("`{name}` of type {dtype} and shape {shape:?} by its metadata");
         let Some(info) = self.metadata.info(name) else {
             let names = self.metadata.offset_keys();
             return Err(unlike(
@@ -205,7 +304,7 @@ impl Layout {
                 expected(),
             ));
         };
-        if info.dtype != Dtype::U8 || info.shape != shape {
+        if info.dtype != dtype || info.shape != shape {
             return Err(unlike(
                 path,
                 format!(
@@ -217,6 +316,39 @@ impl Layout {
         }
         Ok(info.data_offsets.0..info.data_offsets.1)
     }
+}
+
+/// The type of the tensor of images.
+fn dtype(depth: Depth) -> Dtype {
+    match depth {
+        Depth::U8 => Dtype::U8,
+        Depth::U16 => Dtype::U16,
+    }
+}
+
+/// The metadata of a shard that no other tensor file has.
+fn read_facts(path: &Path, metadata: &Metadata) -> Result<(u64, String), JobError> {
+    let fields = metadata.metadata().as_ref();
+    let field = |key: &str| {
+        fields
+            .and_then(|fields| fields.get(key))
+            .map_or("", String::as_str)
+    };
+    let (patients, digest) = (field(NUM_PATIENTS), field(SOURCE_DIGEST));
+    let Ok(patients) = patients.parse() else {
+        let found = format!("its metadata says {NUM_PATIENTS} `{patients}`");
+        return Err(unlike(path, found, "a number of patients"));
+    };
+    if !is_digest(digest) {
+        let found = format!("its metadata says {SOURCE_DIGEST} `{digest}`");
+        return Err(unlike(path, found, "64 hexadecimal digits"));
+    }
+    Ok((patients, digest.to_owned()))
+}
+
+/// Whether a text is a SHA-256 as fedwing writes it.
+pub(crate) fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn read_header(path: &Path, metadata: &Metadata) -> Result<Header, JobError> {
@@ -271,5 +403,18 @@ fn check_labels(path: &Path, header: &Header, labels: &[u8]) -> Result<(), JobEr
             format!("labels below its {classes} classes"),
         )),
         None => Ok(()),
+    }
+}
+
+fn check_patients(path: &Path, said: u64, patients: &[PatientHash]) -> Result<(), JobError> {
+    let distinct = patients.iter().collect::<HashSet<_>>().len() as u64;
+    if said == distinct {
+        Ok(())
+    } else {
+        Err(unlike(
+            path,
+            format!("its metadata says {NUM_PATIENTS} {said}"),
+            format!("{distinct}, as its samples are of so many"),
+        ))
     }
 }

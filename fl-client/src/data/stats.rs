@@ -14,7 +14,7 @@ use contract::{
 };
 use kernels::partition::divergence::{self, DivergenceError};
 
-use super::manifest;
+use super::{manifest, prepare::duplicates::crosses};
 
 /// Counts a manifest.
 ///
@@ -38,6 +38,10 @@ fn count(manifest: &Manifest) -> Result<DatasetStats, DivergenceError> {
         classes,
         clients,
         left_out,
+        skipped,
+        duplicates,
+        percentile_windows: _,
+        source_digest: _,
         rows,
     } = manifest;
     let group =
@@ -52,10 +56,16 @@ fn count(manifest: &Manifest) -> Result<DatasetStats, DivergenceError> {
                 client,
                 kl: divergence::kl(&group.class_counts, &train.class_counts)?,
                 js: divergence::js(&group.class_counts, &train.class_counts)?,
+                hellinger: divergence::hellinger(&group.class_counts, &train.class_counts)?,
+                emd: divergence::emd(&group.class_counts, &train.class_counts)?,
                 group,
             })
         })
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<Vec<_>, _>>()?;
+    let sizes: Vec<u64> = clients
+        .iter()
+        .map(|client: &ClientStats| client.group.samples)
+        .collect();
     Ok(DatasetStats {
         fedwing_stats: DatasetStats::VERSION,
         experiment: experiment.clone(),
@@ -66,6 +76,9 @@ fn count(manifest: &Manifest) -> Result<DatasetStats, DivergenceError> {
         test,
         clients,
         left_out: left_out.clone(),
+        effective_clients: divergence::effective_clients(&sizes),
+        skipped: skipped.len() as u64,
+        leaks: duplicates.iter().filter(|group| crosses(group)).count() as u64,
     })
 }
 

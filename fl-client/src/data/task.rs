@@ -23,12 +23,16 @@ pub struct Sample {
     pub class: u32,
 }
 
-/// Gives every row its class, in order.
+/// Gives every row its class, in order. Images that cannot be used have none; the caller has taken them out.
 ///
 /// # Errors
 /// `DataUnfit` naming a class without a single image and the labels there are.
 pub fn classify(task: &Task, loaded: Loaded) -> Result<(Vec<Sample>, LeftOut), JobError> {
-    let Loaded { rows, mut left_out } = loaded;
+    let Loaded {
+        rows,
+        mut left_out,
+        unusable: _,
+    } = loaded;
     let classes: Vec<_> = rows.iter().map(|row| class_of(task, &row.labels)).collect();
     let names = task.classes();
     for (index, name) in names.iter().enumerate() {
@@ -104,7 +108,7 @@ mod tests {
             rows: rows
                 .map(|(number, text)| row(&number.to_string(), text))
                 .collect(),
-            left_out: LeftOut::default(),
+            ..Loaded::default()
         }
     }
 

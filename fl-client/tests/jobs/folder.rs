@@ -9,6 +9,7 @@ use std::{
 
 use contract::{
     args::{BaselineArgs, EvaluateArgs, InitArgs, Job, TrainArgs},
+    dataset::Depth,
     ids::{ClientId, DatasetName, Round, Seed},
     job::Failure,
     metrics::Metrics,
@@ -65,7 +66,14 @@ impl Folder {
             classes: vec!["dark".to_owned(), "bright".to_owned()],
             normalize: Some((0.5, 0.25)),
         };
-        shard::write(&self.path(name), &header, &labels, |rows| {
+        let contents = shard::Contents {
+            header: &header,
+            depth: Depth::U8,
+            labels: &labels,
+            patients: &vec![[0; 16]; labels.len()],
+            source_digest: &"0".repeat(64),
+        };
+        shard::write(&self.path(name), &contents, |rows| {
             labels
                 .iter()
                 .enumerate()

@@ -32,8 +32,29 @@ fn header(samples: u64, side: u32) -> Header {
     }
 }
 
+const DIGEST: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/// Contents of these labels, two samples a patient.
+fn write_of(
+    path: &Path,
+    header: &Header,
+    depth: Depth,
+    labels: &[u8],
+    fill: impl FnOnce(&mut Rows<'_>) -> Result<(), JobError>,
+) -> Result<(), JobError> {
+    let patients: Vec<PatientHash> = (0..labels.len()).map(|sample| [sample as u8 / 2; 16]).collect();
+    let contents = Contents {
+        header,
+        depth,
+        labels,
+        patients: &patients,
+        source_digest: DIGEST,
+    };
+    write(path, &contents, fill)
+}
+
 fn write_three(path: &Path) {
-    write(path, &header(3, 2), &[0, 1, 1], |rows| {
+    write_of(path, &header(3, 2), Depth::U8, &[0, 1, 1], |rows| {
         (0..3).try_for_each(|sample| rows.push(&[sample, 10, 20, 255]))
     })
     .unwrap();
@@ -44,12 +65,29 @@ type Tensor<'a> = (&'a str, &'a str, &'a [usize]);
 
 /// A file of these tensors, all zeros.
 fn file_of(path: &Path, header: &Header, tensors: &[Tensor<'_>]) {
-    raw_file_of(path, &header.to_metadata(), tensors);
+    raw_file_of(path, &metadata(header, "1", DIGEST), tensors);
 }
 
+fn metadata(header: &Header, patients: &str, digest: &str) -> BTreeMap<String, String> {
+    let mut metadata = header.to_metadata();
+    metadata.insert(NUM_PATIENTS.to_owned(), patients.to_owned());
+    metadata.insert(SOURCE_DIGEST.to_owned(), digest.to_owned());
+    metadata
+}
+
+const IMAGES: Tensor<'static> = ("images", "U8", &[3, 2, 2]);
+const LABELS: Tensor<'static> = ("labels", "U8", &[3]);
+const PATIENTS: Tensor<'static> = ("patients", "U8", &[3, 16]);
+
 fn raw_file_of(path: &Path, metadata: &BTreeMap<String, String>, tensors: &[Tensor<'_>]) {
-    let bytes =
-        |dtype: &str, shape: &[usize]| shape.iter().product::<usize>() * if dtype == "F32" { 4 } else { 1 };
+    let bytes = |dtype: &str, shape: &[usize]| {
+        shape.iter().product::<usize>()
+            * match dtype {
+                "F32" => 4,
+                "U16" => 2,
+                _ => 1,
+            }
+    };
     let infos: Vec<_> = tensors
         .iter()
         .map(|(name, dtype, shape)| TensorInfo {
@@ -88,7 +126,80 @@ fn a_shard_reads_back_as_it_was_written() {
     assert_eq!((shard.len(), shard.is_empty()), (3, false));
     assert_eq!(shard.labels(), [0, 1, 1]);
     assert_eq!(shard.images(), [0, 10, 20, 255, 1, 10, 20, 255, 2, 10, 20, 255]);
+    assert_eq!(shard.pixels(), Pixels::U8(shard.images()));
     assert_eq!(shard.normalize(), (0.5, 0.25));
+    assert_eq!(shard.patients(), [[0; 16], [0; 16], [1; 16]]);
+    assert_eq!((shard.num_patients(), shard.source_digest()), (2, DIGEST));
+}
+
+#[test]
+fn sixteen_bits_a_pixel_read_back_in_their_order() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("c0.safetensors");
+    let values = [0u16, 1, 256, 65_535].map(u16::to_le_bytes);
+    write_of(&path, &header(2, 2), Depth::U16, &[0, 1], |rows| {
+        rows.push(values.as_flattened())?;
+        rows.push(&[7; 8])
+    })
+    .unwrap();
+    let shard = Shard::open(&path).unwrap();
+    assert_eq!(
+        (shard.depth(), shard.len(), shard.pixels().len()),
+        (Depth::U16, 2, 8)
+    );
+    assert_eq!(shard.pixels().slice(0..4), Pixels::U16(&values));
+    assert_eq!(shard.pixels().slice(4..8), Pixels::U16(&[[7; 2]; 4]));
+    assert_eq!(shard.patients().len(), 2);
+}
+
+#[test]
+fn a_header_made_longer_with_blanks_reads_the_same() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("c0.safetensors");
+    let header = header(2, 2);
+    let contents = Contents {
+        header: &header,
+        depth: Depth::U8,
+        labels: &[0, 1],
+        patients: &[[1; 16], [2; 16]],
+        source_digest: DIGEST,
+    };
+    let length = contents.head(&path).unwrap().len();
+    let head = contents.head_of(&path, length + 24).unwrap();
+    fs::write(&path, [head, vec![9; 8], contents.tail()].concat()).unwrap();
+    let shard = Shard::open(&path).unwrap();
+    assert_eq!((shard.images(), shard.labels()), (&[9; 8][..], &[0, 1][..]));
+    let error = contents.head_of(&path, length - 1).unwrap_err();
+    assert_eq!(error.exit, JobExit::Unexpected);
+}
+
+#[test]
+fn a_number_of_patients_or_a_digest_that_is_none_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("odd");
+    let (short, long) = ("0".repeat(63), "G".repeat(64));
+    let cases = [
+        ("2", DIGEST, "num_patients 2"),
+        ("0", DIGEST, "num_patients 0"),
+        ("many", DIGEST, "num_patients `many`"),
+        ("1", "", "source_digest ``"),
+        ("1", short.as_str(), "source_digest"),
+        ("1", long.as_str(), "source_digest"),
+    ];
+    for (patients, digest, found) in cases {
+        raw_file_of(
+            &path,
+            &metadata(&header(3, 2), patients, digest),
+            &[IMAGES, LABELS, PATIENTS],
+        );
+        assert_refused(&path, found, "expected");
+    }
+    raw_file_of(
+        &path,
+        &metadata(&header(3, 2), "1", DIGEST),
+        &[IMAGES, LABELS, PATIENTS],
+    );
+    Shard::open(&path).unwrap();
 }
 
 #[test]
@@ -143,11 +254,7 @@ fn a_file_of_another_kind_or_maker_is_refused() {
     let path = dir.path().join("other");
     let mut model = header(3, 2);
     model.kind = TensorKind::Model;
-    file_of(
-        &path,
-        &model,
-        &[("images", "U8", &[3, 2, 2]), ("labels", "U8", &[3])],
-    );
+    file_of(&path, &model, &[IMAGES, LABELS, PATIENTS]);
     assert_refused(&path, "holds a model", "a shard");
     raw_file_of(&path, &BTreeMap::new(), &[("w", "F32", &[2])]);
     assert_refused(&path, "not written by fedwing", "a shard");
@@ -161,11 +268,7 @@ fn a_newer_format_is_refused_by_its_version() {
     let path = dir.path().join("newer");
     let mut metadata = header(3, 2).to_metadata();
     metadata.insert("fedwing".to_owned(), "9".to_owned());
-    raw_file_of(
-        &path,
-        &metadata,
-        &[("images", "U8", &[3, 2, 2]), ("labels", "U8", &[3])],
-    );
+    raw_file_of(&path, &metadata, &[IMAGES, LABELS, PATIENTS]);
     assert_refused(&path, "format version 9", "reads version 1");
 }
 
@@ -173,23 +276,17 @@ fn a_newer_format_is_refused_by_its_version() {
 fn tensors_that_contradict_the_header_are_refused() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("odd");
-    let cases: [(&[Tensor<'_>], &str); 6] = [
-        (&[("images", "U8", &[3, 2, 2])], "no `labels`"),
-        (&[("labels", "U8", &[3])], "no `images`"),
-        (
-            &[("images", "U8", &[2, 2, 2]), ("labels", "U8", &[3])],
-            "[2, 2, 2]",
-        ),
-        (&[("images", "F32", &[3, 2, 2]), ("labels", "U8", &[3])], "F32"),
-        (&[("images", "U8", &[3, 2, 2]), ("labels", "U8", &[4])], "[4]"),
-        (
-            &[
-                ("images", "U8", &[3, 2, 2]),
-                ("labels", "U8", &[3]),
-                ("more", "U8", &[1]),
-            ],
-            "`more`",
-        ),
+    let cases: [(&[Tensor<'_>], &str); 10] = [
+        (&[IMAGES, PATIENTS], "no `labels`"),
+        (&[LABELS, PATIENTS], "no `images`"),
+        (&[IMAGES, LABELS], "no `patients`"),
+        (&[("images", "U8", &[2, 2, 2]), LABELS, PATIENTS], "[2, 2, 2]"),
+        (&[("images", "F32", &[3, 2, 2]), LABELS, PATIENTS], "F32"),
+        (&[("images", "U16", &[3, 2]), LABELS, PATIENTS], "[3, 2]"),
+        (&[IMAGES, ("labels", "U8", &[4]), PATIENTS], "[4]"),
+        (&[IMAGES, LABELS, ("patients", "U8", &[3, 8])], "[3, 8]"),
+        (&[IMAGES, LABELS, ("patients", "U16", &[3, 16])], "U16"),
+        (&[IMAGES, LABELS, PATIENTS, ("more", "U8", &[1])], "`more`"),
     ];
     for (tensors, found) in cases {
         file_of(&path, &header(3, 2), tensors);
@@ -213,11 +310,7 @@ fn metadata_no_shard_can_have_is_refused() {
     for (change, found) in cases {
         let mut changed = header(3, 2);
         change(&mut changed);
-        file_of(
-            &path,
-            &changed,
-            &[("images", "U8", &[3, 2, 2]), ("labels", "U8", &[3])],
-        );
+        file_of(&path, &changed, &[IMAGES, LABELS, PATIENTS]);
         assert_refused(&path, found, "expected");
     }
 }
@@ -228,7 +321,9 @@ fn a_label_beyond_the_classes_is_refused_by_its_sample() {
     let path = dir.path().join("c0.safetensors");
     write_three(&path);
     let mut bytes = fs::read(&path).unwrap();
-    *bytes.last_mut().unwrap() = 2;
+    // After the last label come the hashes of three patients.
+    let last = bytes.len() - 3 * 16 - 1;
+    bytes[last] = 2;
     fs::write(&path, bytes).unwrap();
     assert_refused(&path, "sample 2 has the label 2", "2 classes");
 }
@@ -238,7 +333,7 @@ fn a_failure_while_filling_is_reported_as_it_is_and_leaves_no_file() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("c0.safetensors");
     let broken = JobError::new(JobExit::InputInvalid, "row 3: not an image");
-    let error = write(&path, &header(2, 2), &[0, 1], |rows| {
+    let error = write_of(&path, &header(2, 2), Depth::U8, &[0, 1], |rows| {
         rows.push(&[0; 4])?;
         Err(broken.clone())
     })
@@ -252,7 +347,7 @@ fn rows_that_do_not_fit_the_header_are_a_defect_and_leave_no_file() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("c0.safetensors");
     let with = |labels: &[u8], samples: usize, pixels: usize| {
-        write(&path, &header(2, 2), labels, |rows| {
+        write_of(&path, &header(2, 2), Depth::U8, labels, |rows| {
             (0..samples).try_for_each(|_| rows.push(&vec![0; pixels]))
         })
         .unwrap_err()
@@ -270,7 +365,7 @@ fn rows_that_do_not_fit_the_header_are_a_defect_and_leave_no_file() {
 fn a_folder_that_is_not_there_is_an_error_of_writing() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("no/c0.safetensors");
-    let error = write(&path, &header(1, 1), &[0], |rows| rows.push(&[0])).unwrap_err();
+    let error = write_of(&path, &header(1, 1), Depth::U8, &[0], |rows| rows.push(&[0])).unwrap_err();
     assert_eq!(error.exit, JobExit::Io);
 }
 
@@ -281,7 +376,7 @@ proptest! {
         let path = dir.path().join("shard");
         let row = (side * side) as usize;
         let pixels: Vec<u8> = (0..labels.len() * row).map(|i| (i as u8).wrapping_mul(31) ^ seed).collect();
-        write(&path, &header(labels.len() as u64, side), &labels, |rows| {
+        write_of(&path, &header(labels.len() as u64, side), Depth::U8, &labels, |rows| {
             pixels.chunks(row).try_for_each(|sample| rows.push(sample))
         })
         .unwrap();

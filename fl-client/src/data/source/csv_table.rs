@@ -163,6 +163,25 @@ impl CsvTable {
             .help("name the table's own columns in the specification, or rename them in the table"))
     }
 
+    /// The column names, in order.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Every column, in order.
+    pub fn all(&self) -> Vec<Column> {
+        (0..self.names.len()).map(Column).collect()
+    }
+
+    /// The column of this name, where there is exactly one.
+    pub fn optional(&self, name: &str) -> Option<Column> {
+        let mut places = self.names.iter().enumerate().filter(|(_, other)| *other == name);
+        match (places.next(), places.next()) {
+            (Some((place, _)), None) => Some(Column(place)),
+            _ => None,
+        }
+    }
+
     /// Calls `each` with every line after the column names.
     ///
     /// # Errors

@@ -2,21 +2,33 @@
 //!
 //! In: the folder and the table. Out: one row for each line of the table whose image is in the folder or its sub-folders.
 //! Most copies of this set are subsets of its 112,120 images, so lines without an image are counted and left out; a
-//! folder with none of them is a mistake. Source: Wang et al., CVPR 2017.
+//! folder with none of them is a mistake. Projection, sex and age are taken where the table has them, by the column names
+//! of either of its editions. Source: Wang et al., CVPR 2017.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
 };
 
-use contract::{exit::JobExit, job::JobError};
+use contract::{dataset::Attribute, exit::JobExit, job::JobError};
 
-use super::{Loaded, Origin, Row, Seen, csv_table::CsvTable, split_labels};
+use super::{
+    Loaded, Origin, Row, Seen, age_band,
+    csv_table::{Column, CsvTable, Line},
+    split_labels,
+};
 
 const IMAGE: &str = "Image Index";
 const LABELS: &str = "Finding Labels";
 const PATIENT: &str = "Patient ID";
+
+/// Columns that need not be there, by the names the editions of the table have for them.
+const OPTIONAL: [(Attribute, &[&str]); 3] = [
+    (Attribute::View, &["View Position"]),
+    (Attribute::Sex, &["Patient Gender", "Patient Sex"]),
+    (Attribute::AgeBand, &["Patient Age"]),
+];
 
 /// Why most rows are left out.
 pub const NOT_IN_FOLDER: &str = "image not in the folder";
@@ -27,6 +39,12 @@ pub fn load(images: &Path, labels: &Path) -> Result<Loaded, JobError> {
     let [image, label, patient] = columns[..] else {
         unreachable!("three columns were asked for");
     };
+    let optional: Vec<(Attribute, Column)> = OPTIONAL
+        .iter()
+        .filter_map(|(attribute, names)| {
+            Some((*attribute, names.iter().find_map(|name| table.optional(name))?))
+        })
+        .collect();
     let files = find_files(images)?;
     let (mut loaded, mut seen, mut lines) = (Loaded::default(), Seen::default(), 0u64);
     table.lines(|line| {
@@ -63,6 +81,7 @@ pub fn load(images: &Path, labels: &Path) -> Result<Loaded, JobError> {
             labels: found,
             site: None,
             split: None,
+            attributes: attributes(&line, &optional),
             origin: Origin::Line {
                 path,
                 line: line.number,
@@ -81,6 +100,34 @@ pub fn load(images: &Path, labels: &Path) -> Result<Loaded, JobError> {
             .help("give the folder that holds the images of the table, such as `00000001_000.png`"));
     }
     Ok(loaded)
+}
+
+/// What the optional columns say in a form all sources share; a cell that says nothing is no attribute.
+fn attributes(line: &Line<'_>, columns: &[(Attribute, Column)]) -> BTreeMap<Attribute, String> {
+    let found = columns.iter().filter_map(|(attribute, column)| {
+        let text = line.cell(*column).trim();
+        let value = match attribute {
+            Attribute::AgeBand => age_in_years(text).and_then(age_band)?,
+            _ if text.is_empty() => return None,
+            _ => text.to_uppercase(),
+        };
+        Some((*attribute, value))
+    });
+    found.collect()
+}
+
+/// An age as a number of years, or with its unit as the first edition has it: `058Y`, `011M`, `003W`, `020D`.
+fn age_in_years(text: &str) -> Option<f64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let a_year = match &text[digits.len()..] {
+        "" | "Y" | "y" => 1.0,
+        "M" | "m" => 12.0,
+        "W" | "w" => 365.25 / 7.0,
+        "D" | "d" => 365.25,
+        _ => return None,
+    };
+    let number: u32 = digits.trim().parse().ok()?;
+    Some(f64::from(number) / a_year)
 }
 
 /// Every file below a folder by its name; sub-folders and links to folders are followed, each once.
@@ -135,7 +182,7 @@ mod tests {
     #[test]
     fn rows_come_in_the_order_of_the_table_from_any_sub_folder() {
         let dir = folder(&["a.png", "sub/deeper/b.png", "unlisted.png"]);
-        let Loaded { rows, left_out } = load_table(&dir, TABLE).unwrap();
+        let Loaded { rows, left_out, .. } = load_table(&dir, TABLE).unwrap();
         assert_eq!(rows.len(), 2);
         assert_eq!((rows[0].image.as_str(), rows[0].patient.as_str()), ("b.png", "2"));
         assert_eq!(rows[0].labels, ["Mass", "No Finding"]);
@@ -143,6 +190,30 @@ mod tests {
         assert_eq!(rows[0].origin, Origin::Line { path, line: 2 });
         assert_eq!((rows[1].image.as_str(), rows[1].patient.as_str()), ("a.png", "1"));
         assert_eq!(left_out.into_inner(), [(NOT_IN_FOLDER.to_owned(), 1)].into());
+    }
+
+    #[test]
+    fn projection_sex_and_age_are_taken_from_either_edition() {
+        let dir = folder(&["a.png", "b.png", "c.png", "d.png"]);
+        let said = |header: &str, cells: [&str; 4]| {
+            let mut table = format!("Image Index,Finding Labels,Patient ID,{header}\n");
+            for (name, cells) in ["a", "b", "c", "d"].iter().zip(cells) {
+                table += &format!("{name}.png,Mass,{name},{cells}\n");
+            }
+            let rows = load_table(&dir, &table).unwrap().rows;
+            let words = |row: Row| row.attributes.into_values().collect::<Vec<_>>().join(" ");
+            rows.into_iter().map(words).collect::<Vec<_>>()
+        };
+        let first = said(
+            "Patient Age,Patient Gender,View Position",
+            ["058Y,M,PA", "011M,F,AP", "414Y,F,PA", ",,"],
+        );
+        assert_eq!(first, ["PA M 50-59", "AP F 0-9", "PA F", ""]);
+        let second = said(
+            "Patient Age,Patient Sex,View Position",
+            ["58,M,PA", "9,f,ap", "130,F,PA", "x, ,AP"],
+        );
+        assert_eq!(second, ["PA M 50-59", "AP F 0-9", "PA F", "AP"]);
     }
 
     #[test]

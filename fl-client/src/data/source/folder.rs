@@ -1,9 +1,10 @@
 //! `<label>/<image>`: the folder's name is the label, each image a patient of its own.
 //!
 //! In: the folder of label folders. Out: a row for each image, sorted by label, then by name. Hidden files are passed
-//! over and not counted; files of other kinds than PNG and JPEG are counted and left out.
+//! over and not counted; files of other kinds than PNG, JPEG and DICOM are counted and left out.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -12,10 +13,10 @@ use contract::{exit::JobExit, job::JobError};
 
 use super::{Loaded, Origin, Row};
 
-const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
+const EXTENSIONS: [&str; 5] = ["png", "jpg", "jpeg", "dcm", "dicom"];
 
 /// Why a file is left out.
-pub const NOT_AN_IMAGE: &str = "not a PNG or JPEG file by its name";
+pub const NOT_AN_IMAGE: &str = "not a PNG, JPEG or DICOM file by its name";
 
 pub fn load(root: &Path) -> Result<Loaded, JobError> {
     let mut loaded = Loaded::default();
@@ -40,13 +41,15 @@ pub fn load(root: &Path) -> Result<Loaded, JobError> {
                 labels: vec![label.clone()],
                 site: None,
                 split: None,
+                attributes: BTreeMap::new(),
                 origin: Origin::File(path),
             });
         }
     }
     if loaded.rows.is_empty() {
         let (root_name, labels) = (root.display(), folders.len());
-        let reason = format!("`{root_name}` has {labels} label folders and no PNG or JPEG file in them");
+        let reason =
+            format!("`{root_name}` has {labels} label folders and no PNG, JPEG or DICOM file in them");
         return Err(JobError::new(JobExit::DataUnfit, reason).about(root).help(
             "give a folder whose sub-folders are named after labels and hold images: `<label>/<image>.png`",
         ));
@@ -85,6 +88,7 @@ mod tests {
         for name in [
             "b/2.png",
             "b/10.JPG",
+            "b/3.DCM",
             "a/z.jpeg",
             "a/notes.txt",
             "a/.hidden.png",
@@ -93,9 +97,9 @@ mod tests {
         ] {
             text(dir.path(), name, "");
         }
-        let Loaded { rows, left_out } = load(dir.path()).unwrap();
+        let Loaded { rows, left_out, .. } = load(dir.path()).unwrap();
         let images: Vec<_> = rows.iter().map(|row| row.image.as_str()).collect();
-        assert_eq!(images, ["a/z.jpeg", "b/10.JPG", "b/2.png"]);
+        assert_eq!(images, ["a/z.jpeg", "b/10.JPG", "b/2.png", "b/3.DCM"]);
         assert!(
             rows.iter()
                 .all(|row| row.patient == row.image && row.image.starts_with(&row.labels[0]))

@@ -5,9 +5,11 @@
 
 mod csv_table;
 mod cxr14;
+pub(crate) mod dicom;
 mod folder;
 mod phantom;
 mod table;
+pub(crate) mod tree;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,11 +17,12 @@ use std::{
 };
 
 use contract::{
-    dataset::{Source, TestSplit},
+    dataset::{Attribute, Skipped, Source, TestSplit},
     job::JobError,
 };
 use kernels::phantom::Finding;
 
+pub(crate) use csv_table::CsvTable;
 pub use csv_table::guess;
 pub use phantom::draw;
 
@@ -38,6 +41,8 @@ pub struct Row {
     pub site: Option<String>,
     /// The text of the split column, where one is asked for.
     pub split: Option<String>,
+    /// What the source says beside that.
+    pub attributes: BTreeMap<Attribute, String>,
     /// Where its pixels come from.
     pub origin: Origin,
 }
@@ -54,6 +59,13 @@ pub enum Origin {
     },
     /// An image file found in a folder.
     File(PathBuf),
+    /// A frame of a file that has several.
+    Frame {
+        /// The file.
+        path: PathBuf,
+        /// The frame, counted from 0.
+        frame: u32,
+    },
     /// A drawn image.
     Drawn {
         /// The patient's number.
@@ -67,7 +79,7 @@ impl Origin {
     /// The image file, where there is one.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Origin::Line { path, .. } | Origin::File(path) => Some(path),
+            Origin::Line { path, .. } | Origin::File(path) | Origin::Frame { path, .. } => Some(path),
             Origin::Drawn { .. } => None,
         }
     }
@@ -80,6 +92,8 @@ pub struct Loaded {
     pub rows: Vec<Row>,
     /// Rows left out, counted by reason.
     pub left_out: LeftOut,
+    /// Images that cannot be used, seen before any is decoded.
+    pub unusable: Vec<Skipped>,
 }
 
 /// Counts of rows left out, by reason.
@@ -89,10 +103,16 @@ pub struct LeftOut(BTreeMap<String, u64>);
 impl LeftOut {
     /// Counts one more row.
     pub fn count(&mut self, reason: &str) {
+        self.count_many(reason, 1);
+    }
+
+    /// Counts more rows.
+    pub fn count_many(&mut self, reason: &str, rows: u64) {
         match self.0.get_mut(reason) {
-            Some(count) => *count += 1,
+            Some(count) => *count += rows,
+            None if rows == 0 => {}
             None => {
-                self.0.insert(reason.to_owned(), 1);
+                self.0.insert(reason.to_owned(), rows);
             }
         }
     }
@@ -143,6 +163,21 @@ pub fn load(config: &Config) -> Result<Loaded, JobError> {
             },
         ),
         Source::Folder { root } => folder::load(Path::new(root)),
+        Source::Dicom {
+            root,
+            institution,
+            labels,
+            slices,
+            burned_in,
+        } => dicom::load(
+            Path::new(root),
+            &dicom::Wishes {
+                institution,
+                labels,
+                slices: *slices,
+                burned_in: *burned_in,
+            },
+        ),
         Source::Phantom { patients, sites } => Ok(phantom::load(*patients, *sites)),
     }
 }
@@ -174,4 +209,12 @@ impl Seen {
             }
         }
     }
+}
+
+/// The decade of an age in years, such as `30-39`; none of an age nobody reaches, which tables of images do have.
+pub(crate) fn age_band(years: f64) -> Option<String> {
+    (0.0..130.0).contains(&years).then(|| {
+        let first = (years / 10.0).floor() as u32 * 10;
+        format!("{first}-{}", first + 9)
+    })
 }

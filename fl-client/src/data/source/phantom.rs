@@ -4,6 +4,8 @@
 //! demand. Patients are dealt to institutions in turn, and within an institution every other one has an opacity, so
 //! institutions differ in nothing; skew comes from the partition alone.
 
+use std::collections::BTreeMap;
+
 use kernels::phantom::{self, Finding};
 
 use super::{Loaded, Origin, Row};
@@ -25,6 +27,7 @@ pub fn load(patients: u32, sites: u32) -> Loaded {
             // Padded, so that the order of the names is the order of the numbers.
             site: Some(format!("institution-{site:0width$}")),
             split: None,
+            attributes: BTreeMap::new(),
             origin: Origin::Drawn { number, finding },
         }
     });
@@ -34,7 +37,7 @@ pub fn load(patients: u32, sites: u32) -> Loaded {
     }
 }
 
-/// Draws a patient's radiograph: `size` × `size` grey values, row by row.
+/// Draws a patient's radiograph: `size` × `size` grey values of 8 bits, row by row.
 pub fn draw(config: &Config, number: u32, finding: Finding) -> Vec<u8> {
     let seed = config.seed.derive(&format!("phantom-{number}"));
     phantom::draw(seed.0, finding, config.image.size).into_raw()
@@ -42,8 +45,6 @@ pub fn draw(config: &Config, number: u32, finding: Finding) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::data::fixtures::phantom_config;
 

@@ -4,7 +4,7 @@
 //! table's folder. Labels are one column of text with `|` between labels, or several columns of 0 and 1, whose names
 //! are the labels.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use contract::{exit::JobExit, job::JobError};
 
@@ -60,6 +60,7 @@ pub fn load(csv: &Path, names: &Columns<'_>) -> Result<Loaded, JobError> {
             labels: read_labels(&line, &labels).map_err(at)?,
             site,
             split: split.map(|column| line.cell(column).trim().to_owned()),
+            attributes: BTreeMap::new(),
             origin: Origin::Line {
                 path,
                 line: line.number,
@@ -155,6 +156,7 @@ mod tests {
             labels: vec!["Mass".to_owned(), "Edema".to_owned()],
             site: Some("north".to_owned()),
             split: Some("train".to_owned()),
+            attributes: BTreeMap::new(),
             origin: Origin::Line {
                 path: dir.path().join("t/i/a.png"),
                 line: 2,

@@ -9,8 +9,10 @@ use contract::{
 
 use super::{Job, manifest, normal_or_not};
 use crate::data::{
-    Shard,
+    Shard, decode,
     fixtures::{phantom_config, real_data},
+    profile,
+    source::tree,
 };
 
 fn nih1000(partition: Partition) -> Option<Job> {
@@ -154,4 +156,66 @@ fn pneumoniamnist_keeps_its_official_split() {
         .into_raw();
     let client = prepared.manifest.rows[0].client.unwrap().0 as usize;
     assert_eq!(&prepared.clients[client].images()[..28 * 28], first);
+}
+
+#[test]
+fn a_profile_of_real_dicom_files_names_those_that_cannot_be_used() {
+    let Some(data) = real_data("dicom", "dicom") else {
+        return;
+    };
+    let profile = profile::of(&data).unwrap();
+    assert_eq!(profile.files, fs::read_dir(&data).unwrap().count() as u64);
+    assert!(
+        profile.images >= 20 && profile.frames > profile.images,
+        "{profile:?}"
+    );
+    assert!(profile.modalities["MR"] >= 5, "{profile:?}");
+    assert!(profile.formats.len() >= 8, "{profile:?}");
+    assert!(
+        profile.others.keys().any(|kind| kind.contains("RTPLAN")),
+        "{profile:?}"
+    );
+    for unusable in &profile.unusable {
+        println!("{}: {}", unusable.file, unusable.reason);
+    }
+}
+
+#[test]
+fn real_dicom_files_are_prepared_or_refused_with_a_reason() {
+    let Some(data) = real_data("dicom", "dicom") else {
+        return;
+    };
+    let settings = phantom_config().image;
+    let (mut shown, mut refused) = (Vec::new(), Vec::new());
+    for file in tree::walk(&data).unwrap() {
+        match decode::square(&file.path, Some(0), &settings) {
+            Ok(square) => {
+                let (least, most) = (square.pixels.iter().min(), square.pixels.iter().max());
+                assert!(least < most, "{} is of one grey", file.name);
+                shown.push(file.name);
+            }
+            Err(refusal) => {
+                assert_eq!(refusal.exit, JobExit::InputInvalid, "{}", file.name);
+                println!("{}: {}", file.name, refusal.reason);
+                refused.push(file.name);
+            }
+        }
+    }
+    for name in [
+        "CT_small.dcm",
+        "MR_small.dcm",
+        "693_J2KI.dcm",
+        "MR_small_RLE.dcm",
+        "SC_rgb_rle.dcm",
+    ] {
+        assert!(shown.iter().any(|other| other == name), "{name} was refused");
+    }
+    for name in [
+        "rtplan.dcm",
+        "reportsi.dcm",
+        "MR_truncated.dcm",
+        "LICENSE.pydicom",
+    ] {
+        assert!(refused.iter().any(|other| other == name), "{name} was shown");
+    }
 }
