@@ -205,6 +205,7 @@ fn seeds_of_jobs_differ_by_dataset_round_client_and_purpose() {
                 continue;
             }
             Job::Prepare(_)
+            | Job::Profile(_)
             | Job::Stats(_)
             | Job::Evaluate(_)
             | Job::Keys(_)
@@ -268,7 +269,9 @@ fn threads_are_the_cores_a_job_asks_for() {
             Job::Baseline(args) => args.threads,
             Job::Aggregate(args) => args.threads,
             Job::Partial(args) => args.threads,
-            Job::Prepare(_) | Job::Stats(_) | Job::Init(_) | Job::Keys(_) | Job::Reveal(_) => continue,
+            Job::Prepare(args) => args.threads,
+            Job::Profile(_) => panic!("a profile is not planned"),
+            Job::Stats(_) | Job::Init(_) | Job::Keys(_) | Job::Reveal(_) => continue,
         };
         assert_eq!(threads, Some(job.request.cpus), "{}", job.id);
     }

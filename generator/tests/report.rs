@@ -79,6 +79,42 @@ fn privacy_bytes_and_absent_clients_are_told_everywhere() {
 }
 
 #[test]
+fn images_that_are_there_twice_or_were_skipped_are_told_where_they_are_and_only_there() {
+    let mut report = report_of(&two_datasets());
+    let summary = |report: &Report, name: &str| {
+        let dataset = report.datasets.iter().find(|dataset| dataset.name == name);
+        dataset.unwrap().stats.clone().unwrap()
+    };
+    let nih = summary(&report, "nih");
+    assert_eq!((nih.leaks, nih.skipped), (3, 2));
+    let told = |text: &str| ["LEAK", "SKIPPED"].map(|word| text.matches(word).count());
+    for text in [markdown(&report), html(&report)] {
+        assert_eq!(told(&text), [1, 1], "of two datasets one has such images");
+        assert!(
+            text.contains("3 images are there more than once") && text.contains("2 images could not be used")
+        );
+        assert!(text.contains("2 clients count as 1.9 of equal size"));
+        assert!(text.contains("Hellinger") && text.contains("0.261"));
+    }
+    let stats = report
+        .datasets
+        .iter_mut()
+        .filter_map(|dataset| dataset.stats.as_mut());
+    stats.for_each(|stats| (stats.leaks, stats.skipped) = (0, 0));
+    for text in [markdown(&report), html(&report)] {
+        assert_eq!(told(&text), [0, 0]);
+    }
+    let one = report
+        .datasets
+        .iter_mut()
+        .find_map(|dataset| dataset.stats.as_mut());
+    let one = one.unwrap();
+    (one.leaks, one.skipped) = (1, 1);
+    let text = markdown(&report);
+    assert!(text.contains("1 image is there more than once") && text.contains("1 image could not be used"));
+}
+
+#[test]
 fn a_client_whose_absence_only_the_aggregation_tells_has_no_reason() {
     let mut run = fixture::guarded_dataset();
     let lost = |event: &Event| matches!(event, Event::JobEnded { job, .. } if job == "train-nih-r2-c1");

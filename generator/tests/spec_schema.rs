@@ -71,6 +71,7 @@ fn string(schema: &Value) -> Value {
     match pattern {
         p if p.contains("[dhms]") => json!("90m"),
         p if p.contains("KMGT") => json!("8 GiB"),
+        p if p.starts_with("^[A-Z]") => json!("BodyPartExamined"),
         _ => json!("abc"),
     }
 }

@@ -35,7 +35,7 @@ VARIABLE = "${PEGASUS_FEDWING_DIR}"
 ROOT = "/anywhere"
 DROPPED = (".shard.safetensors", ".update.safetensors")
 PROGRAMS = {
-    "fl-client": ["prepare", "stats", "init", "train", "evaluate", "baseline", "keys", "reveal"],
+    "fl-client": ["prepare", "profile", "stats", "init", "train", "evaluate", "baseline", "keys", "reveal"],
     "fl-aggregator": ["aggregate", "partial"],
 }
 

@@ -160,7 +160,7 @@ impl Resources {
     /// What `job` asks for.
     pub fn of(&self, job: &Job) -> Request {
         match job {
-            Job::Prepare(_) => self.prepare,
+            Job::Prepare(_) | Job::Profile(_) => self.prepare,
             Job::Stats(_) | Job::Keys(_) | Job::Reveal(_) => self.stats,
             Job::Init(_) => self.init,
             Job::Train(_) => self.train,

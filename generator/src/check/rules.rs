@@ -29,20 +29,31 @@ pub fn word_not_built(word: &str, span: Span, built: &[&str], found: &mut Found)
 
 /// The texts of a list; reports repetitions.
 pub fn texts(name: &str, list: At<Several<Text>>, found: &mut Found) -> Vec<At<String>> {
+    let texts = list.value.0.into_iter().map(
+        |At {
+             value: Text(value),
+             span,
+         }| At { value, span },
+    );
+    distinct(name, texts, found)
+}
+
+/// Values without repetitions, which are reported.
+pub fn distinct(
+    name: &str,
+    list: impl IntoIterator<Item = At<String>>,
+    found: &mut Found,
+) -> Vec<At<String>> {
     let mut seen = BTreeSet::new();
-    let mut texts = Vec::new();
-    for At {
-        value: Text(text),
-        span,
-    } in list.value.0
-    {
-        if seen.insert(text.clone()) {
-            texts.push(At { value: text, span });
+    let mut kept = Vec::new();
+    for at in list {
+        if seen.insert(at.value.clone()) {
+            kept.push(at);
         } else {
-            found.push(repeated(name, &text, span));
+            found.push(repeated(name, &at.value, at.span));
         }
     }
-    texts
+    kept
 }
 
 /// A value listed twice.

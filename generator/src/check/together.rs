@@ -74,14 +74,15 @@ pub fn memory(
     datasets: &[Proven],
     found: &mut Found,
 ) {
-    let Some(size) = datasets.iter().map(|dataset| dataset.image.size).max() else {
+    let batch_size = federation.checked.batch_size;
+    let needs = |dataset: &Proven| {
+        let size = dataset.image.size;
+        (training(arch, size, dataset.image.depth, batch_size), size)
+    };
+    let Some((needed, size)) = datasets.iter().map(needs).max() else {
         return;
     };
-    let batch_size = federation.checked.batch_size;
-    let (needed, asked) = (
-        training(arch, size, batch_size),
-        execution.checked.resources.train.memory,
-    );
+    let asked = execution.checked.resources.train.memory;
     if needed <= asked {
         return;
     }

@@ -67,6 +67,8 @@ codes! {
     CountNoise = "FL0316": "too little noise on the count",
     NotMaskable = "FL0317": "updates that cannot be masked",
     TooFewMasked = "FL0318": "too few clients to hide an update among",
+    NoAttribute = "FL0319": "an attribute the source does not have",
+    ClassesLeftOver = "FL0320": "classes that cannot be dealt to the clients",
     NotBuilt = "FL0401": "described, but not built yet",
     BrokenPromise = "FL0402": "a promise that cannot be kept",
 }

@@ -260,6 +260,7 @@ fn keeps(job: &Job, file: &str) -> bool {
             .as_ref()
             .is_some_and(|kept| kept.as_str() == file),
         Job::Prepare(_)
+        | Job::Profile(_)
         | Job::Stats(_)
         | Job::Init(_)
         | Job::Evaluate(_)
@@ -278,6 +279,7 @@ fn holder(job: &Job) -> Option<(&DatasetName, ClientId)> {
         Job::Reveal(args) => Some((&args.dataset, args.client)),
         Job::Baseline(args) => args.client.map(|client| (&args.dataset, client)),
         Job::Prepare(_)
+        | Job::Profile(_)
         | Job::Stats(_)
         | Job::Init(_)
         | Job::Evaluate(_)

@@ -168,6 +168,9 @@ impl<'a> Branch<'a> {
         };
         let args = PrepareArgs {
             config: (&settings.name).into(),
+            // A site gives its own secret; a plan knows none.
+            salt: None,
+            threads: Some(self.checked.execution.resources.prepare.cpus),
             manifest: (&self.names.manifest()).into(),
             shards: self.shards.iter().map(Into::into).collect(),
             test_shard: (&self.test_shard).into(),

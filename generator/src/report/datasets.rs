@@ -73,6 +73,9 @@ impl Draft {
             test,
             clients,
             left_out,
+            effective_clients,
+            skipped,
+            leaks,
         } = stats;
         self.synthetic |= synthetic;
         self.classes = classes;
@@ -81,6 +84,9 @@ impl Draft {
             train: group(train),
             test: group(test),
             left_out,
+            effective_clients,
+            skipped,
+            leaks,
         });
     }
 
@@ -280,6 +286,8 @@ fn share(stats: ClientStats) -> ClientShare {
         group,
         kl,
         js,
+        hellinger,
+        emd,
     } = stats;
     let GroupStats {
         samples,
@@ -293,6 +301,8 @@ fn share(stats: ClientStats) -> ClientShare {
         class_counts,
         kl,
         js,
+        hellinger,
+        emd,
     }
 }
 

@@ -179,7 +179,7 @@ pub(super) fn absent_rows(dataset: &DatasetReport) -> Vec<Vec<String>> {
 
 /// Rows of the table of samples: the first `most` clients, then all together, then the test samples.
 pub(super) fn group_rows(stats: &DatasetSummary, most: usize) -> Vec<Vec<String>> {
-    let cells = |name: String, samples: u64, patients: u64, counts: &[u64], divergences: [String; 2]| {
+    let cells = |name: String, samples: u64, patients: u64, counts: &[u64], divergences: [String; 4]| {
         let mut cells = vec![name, count(samples), count(patients)];
         cells.extend(counts.iter().copied().map(count));
         cells.extend(divergences);
@@ -193,13 +193,15 @@ pub(super) fn group_rows(stats: &DatasetSummary, most: usize) -> Vec<Vec<String>
             class_counts,
             kl,
             js,
+            hellinger,
+            emd,
         } = share;
         cells(
             format!("client {client}"),
             *samples,
             *patients,
             class_counts,
-            [metric(*kl), metric(*js)],
+            [kl, js, hellinger, emd].map(|value| metric(*value)),
         )
     });
     let groups = [("all clients", &stats.train), ("test", &stats.test)].map(|(name, group)| {
@@ -213,10 +215,53 @@ pub(super) fn group_rows(stats: &DatasetSummary, most: usize) -> Vec<Vec<String>
             *samples,
             *patients,
             class_counts,
-            [NOTHING, NOTHING].map(str::to_owned),
+            [NOTHING; 4].map(str::to_owned),
         )
     });
     clients.chain(groups).collect()
+}
+
+/// How unequal the clients are in size, in a sentence.
+pub(super) fn size_words(stats: &DatasetSummary) -> String {
+    format!(
+        "Weighted by their samples, {} count as {:.1} of equal size.",
+        counted(stats.clients.len() as u64, "client", "clients"),
+        stats.effective_clients
+    )
+}
+
+/// What the columns of divergences mean.
+pub(super) const DIVERGENCES: &str = "KL and JS: Kullback-Leibler and Jensen-Shannon divergence of a client's classes \
+     from those of all clients together, in nats; Hellinger and EMD: Hellinger and earth mover's distance between the \
+     same two, 0 to 1. 0 is the same mix.";
+
+/// What nobody may overlook about a dataset's images: a word each, and a sentence.
+pub(super) fn alerts(dataset: &DatasetReport) -> Vec<(&'static str, String)> {
+    let Some(stats) = &dataset.stats else {
+        return Vec::new();
+    };
+    let mut alerts = Vec::new();
+    if stats.leaks > 0 {
+        let images = match stats.leaks {
+            1 => "1 image is".to_owned(),
+            n => format!("{} images are", count(n)),
+        };
+        alerts.push((
+            "LEAK",
+            format!(
+                "{images} there more than once, of several patients or on both sides of the test split: results may be \
+                 better than on images never seen. The manifest names them."
+            ),
+        ));
+    }
+    if stats.skipped > 0 {
+        let images = counted(stats.skipped, "image", "images");
+        alerts.push((
+            "SKIPPED",
+            format!("{images} could not be used; the manifest says which and why. Nothing here counts them."),
+        ));
+    }
+    alerts
 }
 
 /// What stands in a cell to which nothing applies.

@@ -6,8 +6,8 @@ use super::{
     bars,
     chart::{self, Chart, Level, Series},
     findings::{
-        ABSENT_HEADS, CrossCell, MEASURES, Measure, NOTHING, ROUND_HEADS, absent_rows, cross_matrix,
-        group_rows, model_rows, privacy_words, round_cells, transfer_words,
+        ABSENT_HEADS, CrossCell, DIVERGENCES, MEASURES, Measure, NOTHING, ROUND_HEADS, absent_rows, alerts,
+        cross_matrix, group_rows, model_rows, privacy_words, round_cells, size_words, transfer_words,
     },
     markup::Markup,
     model::{DatasetReport, DatasetSummary, Report, RunState, Spread},
@@ -29,6 +29,12 @@ pub(super) fn draw(report: &Report, dataset: &DatasetReport, main: &mut Markup) 
                 title.leaf("span", &[("class", &"pill synthetic")], "SYNTHETIC");
             }
         });
+        for (word, words) in alerts(dataset) {
+            section.element("p", &[("class", &"alert"), ("role", &"note")], |alert| {
+                alert.leaf("strong", &[], word);
+                alert.text(format!(" {words}"));
+            });
+        }
         draw_tiles(report, dataset, section);
         if dataset.rounds.is_empty() && dataset.baselines.is_empty() {
             section.leaf(
@@ -340,7 +346,7 @@ fn draw_distribution(dataset: &DatasetReport, stats: &DatasetSummary, section: &
     });
     let mut head = vec!["Group", "Samples", "Patients"];
     head.extend(dataset.classes.iter().map(String::as_str));
-    head.extend(["KL", "JS"]);
+    head.extend(["KL", "JS", "Hellinger", "EMD"]);
     table(section, &head, 1, |rows| {
         let cells = group_rows(stats, MOST_ROWS);
         let clients = stats.clients.len().min(MOST_ROWS);
@@ -356,12 +362,9 @@ fn draw_distribution(dataset: &DatasetReport, stats: &DatasetSummary, section: &
             format!("The first {MOST_ROWS} of {all}; the JSON report has all."),
         );
     }
-    section.leaf(
-        "p",
-        &[("class", &"note")],
-        "KL and JS: Kullback-Leibler and Jensen-Shannon divergence of a client's classes from those of all clients \
-         together, in nats; 0 is the same mix.",
-    );
+    for words in [size_words(stats).as_str(), DIVERGENCES] {
+        section.leaf("p", &[("class", &"note")], words);
+    }
     if !stats.left_out.is_empty() {
         let reasons: Vec<_> = stats
             .left_out

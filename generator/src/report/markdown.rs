@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use super::{
     findings::{
-        ABSENT_HEADS, CrossCell, NOTHING, ROUND_HEADS, STAGE_HEADS, absent_rows, cross_matrix, group_rows,
-        model_rows, privacy_words, round_cells, run_facts, stage_cells, state_words, synthetic_words,
-        transfer_words,
+        ABSENT_HEADS, CrossCell, DIVERGENCES, NOTHING, ROUND_HEADS, STAGE_HEADS, absent_rows, alerts,
+        cross_matrix, group_rows, model_rows, privacy_words, round_cells, run_facts, size_words, stage_cells,
+        state_words, synthetic_words, transfer_words,
     },
     model::{DatasetReport, DatasetSummary, Report},
     numbers::{count, counted, metric, metric_or_undefined, thinned},
@@ -89,6 +89,9 @@ fn failures(report: &Report, page: &mut Page) {
 fn one_dataset(dataset: &DatasetReport, page: &mut Page) {
     let synthetic = if dataset.synthetic { " (SYNTHETIC)" } else { "" };
     page.line(&format!("## Dataset {}{synthetic}", plain(&dataset.name)));
+    for (word, words) in alerts(dataset) {
+        page.paragraph(&format!("**{word}**: {}", plain(&words)));
+    }
     let rows: Vec<_> = model_rows(dataset, MOST_ROWS)
         .into_iter()
         .map(|(name, _, values)| std::iter::once(name).chain(values).collect::<Vec<_>>())
@@ -148,9 +151,11 @@ fn distribution(dataset: &DatasetReport, stats: &DatasetSummary, page: &mut Page
     page.line("### Who has which samples");
     let mut head = vec!["Group", "Samples", "Patients"];
     head.extend(dataset.classes.iter().map(String::as_str));
-    head.extend(["KL (nats)", "JS (nats)"]);
+    head.extend(["KL (nats)", "JS (nats)", "Hellinger", "EMD"]);
     page.table(&head, &group_rows(stats, MOST_ROWS));
     page.cut(stats.clients.len().min(MOST_ROWS), stats.clients.len());
+    page.paragraph(&plain(&size_words(stats)));
+    page.paragraph(&plain(DIVERGENCES));
     if !stats.left_out.is_empty() {
         let reasons: Vec<_> = stats
             .left_out

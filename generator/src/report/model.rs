@@ -116,6 +116,12 @@ pub struct DatasetSummary {
     pub test: Group,
     /// Rows of the source left out, counted by reason.
     pub left_out: BTreeMap<String, u64>,
+    /// How many clients of equal size would weigh as much in a mean by sample count.
+    pub effective_clients: f64,
+    /// Images that could not be used.
+    pub skipped: u64,
+    /// Groups of images that are there more than once and cross patients or the test split.
+    pub leaks: u64,
 }
 
 /// Sizes and class balance of one group of samples.
@@ -146,6 +152,10 @@ pub struct ClientShare {
     pub kl: f64,
     /// Jensen-Shannon divergence between the same two, in nats.
     pub js: f64,
+    /// Hellinger distance between the same two, 0 to 1.
+    pub hellinger: f64,
+    /// Earth mover's distance between the same two, every class as far from every other, 0 to 1.
+    pub emd: f64,
 }
 
 /// One round.

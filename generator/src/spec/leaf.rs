@@ -46,7 +46,9 @@ macro_rules! inline_schema {
     };
 }
 
-fn text<'n>(node: &'n Node, place: Place<'_>, found: &mut Found) -> Option<&'n str> {
+pub(super) use inline_schema;
+
+pub(super) fn text<'n>(node: &'n Node, place: Place<'_>, found: &mut Found) -> Option<&'n str> {
     match &node.value {
         Value::Text(text) => Some(text),
         _ => {
@@ -225,42 +227,7 @@ impl<T: Written> Written for Named<T> {
     }
 }
 
-/// A class number by label; never empty, no label twice.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ClassOf(pub Vec<(At<String>, At<Whole<0, 999>>)>);
-
-inline_schema!(ClassOf, {
-    "type": "object",
-    "minProperties": 1,
-    "additionalProperties": { "type": "integer", "minimum": 0, "maximum": 999 },
-});
-
-impl Written for ClassOf {
-    fn read(node: &Node, place: Place<'_>, found: &mut Found) -> Option<Self> {
-        let entries = entries(node, place, found)?;
-        if entries.is_empty() {
-            empty(place, found);
-            return None;
-        }
-        let classes = entries.into_iter().filter_map(|entry| {
-            let place = Place {
-                name: &entry.key,
-                span: entry.key_span,
-            };
-            let class = at(&entry.node, place, found)?;
-            Some((
-                At {
-                    value: entry.key.clone(),
-                    span: place.span,
-                },
-                class,
-            ))
-        });
-        Some(Self(classes.collect()))
-    }
-}
-
-fn empty(place: Place<'_>, found: &mut Found) {
+pub(super) fn empty(place: Place<'_>, found: &mut Found) {
     let words = format!("{place} is empty");
     found.push(Diagnostic::error(Code::Empty, place.span, words).label("needs at least one entry"));
 }
@@ -428,6 +395,8 @@ real! {
     NonNegative: "0 or more", |value| value >= 0.0, { "minimum": 0 };
     /// From 0 to below 1.
     Decay: "from 0 to below 1", |value| (0.0..1.0).contains(&value), { "minimum": 0, "exclusiveMaximum": 1 };
+    /// A share that may be missing: from 0 to below 1.
+    Tolerated: "from 0 to below 1", |value| (0.0..1.0).contains(&value), { "minimum": 0, "exclusiveMaximum": 1 };
     /// From 0 to below one half.
     Trim: "from 0 to below 0.5", |value| (0.0..0.5).contains(&value), { "minimum": 0, "exclusiveMaximum": 0.5 };
     /// Between 0 and 1, both excluded.
@@ -531,40 +500,51 @@ quantity! {
         "from 1 second to 365 days", "^\\s*[0-9]+\\s*[dhms]?\\s*$";
 }
 
-/// 1 (grey) or 3 channels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Channels(u32);
+macro_rules! one_of_two {
+    ($( #[doc = $doc:literal] $name:ident: $first:literal | $second:literal, $wanted:literal, $range:literal; )*) => { $(
+        #[doc = $doc]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct $name(u32);
 
-impl Channels {
-    /// The number.
-    pub fn get(self) -> u32 {
-        self.0
-    }
-}
-
-inline_schema!(Channels, { "enum": [1, 3] });
-
-impl Written for Channels {
-    fn read(node: &Node, place: Place<'_>, found: &mut Found) -> Option<Self> {
-        match node.value {
-            Value::Whole(1) => Some(Self(1)),
-            Value::Whole(3) => Some(Self(3)),
-            Value::Whole(given) => {
-                out_of_range(node, place, given, "1 (grey) or 3", found);
-                None
-            }
-            _ => {
-                wrong_type(node, place, "the number 1 or 3", found);
-                None
+        impl $name {
+            /// The number.
+            pub fn get(self) -> u32 {
+                self.0
             }
         }
-    }
+
+        inline_schema!($name, { "enum": [$first, $second] });
+
+        impl Written for $name {
+            fn read(node: &Node, place: Place<'_>, found: &mut Found) -> Option<Self> {
+                match node.value {
+                    Value::Whole($first) => Some(Self($first)),
+                    Value::Whole($second) => Some(Self($second)),
+                    Value::Whole(given) => {
+                        out_of_range(node, place, given, $range, found);
+                        None
+                    }
+                    _ => {
+                        wrong_type(node, place, $wanted, found);
+                        None
+                    }
+                }
+            }
+        }
+
+        impl Literal<u64> for $name {
+            fn of(literal: u64) -> Self {
+                Self(literal as u32)
+            }
+        }
+    )* };
 }
 
-impl Literal<u64> for Channels {
-    fn of(literal: u64) -> Self {
-        Self(literal as u32)
-    }
+one_of_two! {
+    /// 1 (grey) or 3 channels.
+    Channels: 1 | 3, "the number 1 or 3", "1 (grey) or 3";
+    /// 8 or 16 bits.
+    Bits: 8 | 16, "the number 8 or 16", "8 or 16";
 }
 
 impl Literal<f64> for Share {

@@ -1,9 +1,10 @@
 //! The specification as people write it: YAML into typed values that know their place.
 //!
 //! In: text. Out: [`Spec`], with every mistake of form reported as a [`Diagnostic`]. What values mean together is
-//! [`crate::check`]'s matter. Start at [`read`]; the fields are in `types.rs`, declared once for reader and schema.
+//! [`crate::check`]'s matter. Start at [`read`]; the fields are in [`types`], declared once for reader and schema.
 
 mod decode;
+mod labels;
 mod leaf;
 mod schema;
 mod tree;
@@ -11,9 +12,10 @@ pub mod types;
 mod written;
 
 pub use decode::{At, Found, guess, listed};
+pub use labels::{ClassNumber, ClassOf, DicomLabels, Keyword, Label};
 pub use leaf::{
-    Channels, ClassOf, Decay, FilePath, Finite, FormatVersion, Memory, Name, Named, NonNegative, Part,
-    Positive, Several, Share, Text, Time, Trim, Whole,
+    Bits, Channels, Decay, FilePath, Finite, FormatVersion, Memory, Name, Named, NonNegative, Part, Positive,
+    Several, Share, Text, Time, Tolerated, Trim, Whole,
 };
 pub use schema::schema;
 pub use tree::MAX_BYTES;

@@ -155,6 +155,8 @@ impl Run {
             group: group(samples, counts),
             kl,
             js: kl / 4.0,
+            hellinger: kl * 2.0,
+            emd: kl * 3.0,
         });
         let stats = DatasetStats {
             fedwing_stats: DatasetStats::VERSION,
@@ -166,6 +168,9 @@ impl Run {
             test: group(125, [75, 50]),
             clients: clients.to_vec(),
             left_out: BTreeMap::from([("several of the classes".to_owned(), 12)]),
+            effective_clients: 1.891_074_130_105_9,
+            skipped: if synthetic { 0 } else { 2 },
+            leaks: if synthetic { 0 } else { 3 },
         };
         let file = self.named(name, |names| names.stats().to_string());
         self.write(

@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 
 use contract::{
     aggregation::{CentralPrivacy, Encoding, Strategy},
-    dataset::{DatasetConfig, ImageSettings, Partition, Source, Task, TestSplit},
+    dataset::{
+        DatasetConfig, Depth, Duplicates, Fit, ImageSettings, Partition, Quality, Source, Task, TestSplit,
+    },
     ids::{DatasetName, ExperimentName, Seed, SpecDigest},
     training::{Arch, BaselineKind, Optimizer},
     units::{Bytes, Fraction, Seconds},
@@ -189,10 +191,16 @@ impl Sample {
                     channels: 1,
                     mean: 0.5,
                     std: 0.25,
+                    depth: Depth::U8,
+                    fit: Fit::Stretch,
                 },
                 test: TestSplit::Fraction(0.2),
                 clients: self.clients,
                 partition: Partition::Iid,
+                quality: Quality {
+                    unusable: 0.0,
+                    duplicates: Duplicates::Report,
+                },
                 seed: Seed(self.seed).derive(&format!("dataset/{name}")),
                 dataset,
             },

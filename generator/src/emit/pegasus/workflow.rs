@@ -188,7 +188,12 @@ fn is_kept(job: &Job, file: &str) -> StageOut {
         Job::Prepare(args) => file == args.manifest.as_str(),
         Job::Train(args) => file == args.metrics.as_str(),
         Job::Keys(_) | Job::Reveal(_) | Job::Partial(_) => false,
-        Job::Stats(_) | Job::Init(_) | Job::Evaluate(_) | Job::Baseline(_) | Job::Aggregate(_) => true,
+        Job::Profile(_)
+        | Job::Stats(_)
+        | Job::Init(_)
+        | Job::Evaluate(_)
+        | Job::Baseline(_)
+        | Job::Aggregate(_) => true,
     };
     if kept {
         StageOut::Kept
@@ -200,7 +205,7 @@ fn is_kept(job: &Job, file: &str) -> StageOut {
 /// Whether a job must run on the submit host: it reads the source's images or the manifest, which names patients.
 pub fn on_submit_host(job: &Job) -> bool {
     match job {
-        Job::Prepare(_) | Job::Stats(_) => true,
+        Job::Prepare(_) | Job::Profile(_) | Job::Stats(_) => true,
         Job::Init(_)
         | Job::Train(_)
         | Job::Evaluate(_)
