@@ -1,10 +1,14 @@
 """Writes the inputs that fuzzing starts from into corpus/, small ones only: `python3 make_corpus.py`."""
 
 import json
+import os
 import pathlib
 import struct
+import zlib
 
 HERE = pathlib.Path(__file__).parent / "corpus"
+JPEG = pathlib.Path(__file__).parents[1] / "parity" / "jpeg"
+PICTURES = pathlib.Path(__file__).parents[1] / "parity" / "pictures" / "streams"
 
 
 def tensor_file(header, data=b""):
@@ -56,8 +60,122 @@ ARGUMENTS = {
 }
 
 
+# The decoder (0), width - 1, height - 1, colour, 16 bits; then segments of DICOM RLE.
+RLE = {
+    "grey": bytes([0, 3, 1, 0, 0]) + struct.pack("<16I", 1, 64, *[0] * 14) + bytes([253, 9, 3, 1, 2, 3, 4, 0]),
+    "deep": bytes([0, 3, 1, 0, 1]) + struct.pack("<16I", 2, 64, 66, *[0] * 13) + bytes([249, 9, 7, 1, 2, 3, 4, 5, 6, 7, 8]),
+    "colour": bytes([0, 3, 1, 1, 0]) + struct.pack("<16I", 3, 64, 66, 68, *[0] * 12) + bytes([249, 9] * 3),
+}
+
+
+def element(tag, vr, value, syntax="LE"):
+    """An element; `value` is bytes, text, or numbers of 16 bits."""
+    end = ">" if syntax == "BE" else "<"
+    if isinstance(value, str):
+        value = value.encode()
+    elif not isinstance(value, bytes):
+        value = struct.pack(f"{end}{len(value)}H", *value)
+    value += bytes(len(value) % 2)
+    head = struct.pack(f"{end}HH", tag >> 16, tag & 0xFFFF)
+    if syntax == "implicit":
+        return head + struct.pack("<I", len(value)) + value
+    if vr in ("OB", "OW", "SQ", "UN", "OV"):
+        return head + vr.encode() + bytes(2) + struct.pack(f"{end}I", len(value)) + value
+    return head + vr.encode() + struct.pack(f"{end}H", len(value)) + value
+
+
+def item(value):
+    return struct.pack("<HHI", 0xFFFE, 0xE000, len(value)) + value
+
+
+def dicom(uid, size, pixels, bits=16, channels=1, photometric="MONOCHROME2", more=b"", fragments=None, syntax="LE"):
+    """A DICOM file; `fragments` instead of `pixels`: encapsulated."""
+    width, height = size
+    tags = [
+        (0x00280002, "US", [channels]),
+        (0x00280004, "CS", photometric),
+        (0x00280010, "US", [height]),
+        (0x00280011, "US", [width]),
+        (0x00280100, "US", [bits]),
+        (0x00280101, "US", [bits]),
+        (0x00280103, "US", [0]),
+    ]
+    data = b"".join(element(*tag, syntax) for tag in tags) + more
+    if fragments is None:
+        data += element(0x7FE00010, "OW", pixels, syntax)
+    else:
+        data += bytes.fromhex("e07f10004f420000ffffffff") + item(b"")
+        data += b"".join(item(one + bytes(len(one) % 2)) for one in fragments) + bytes.fromhex("feffdde000000000")
+    if uid.endswith(".99"):
+        packer = zlib.compressobj(wbits=-15)
+        data = packer.compress(data) + packer.flush()
+    return bytes(128) + b"DICM" + element(0x00020010, "UI", uid) + data
+
+
+def size_of(stream):
+    """Width, height and channels that a compressed stream announces."""
+    if stream[:2] == b"\xff\x4f":
+        (width, height), channels = struct.unpack(">2I", stream[8:16]), stream[41]
+        return width, height, channels
+    at = 2
+    while at + 10 < len(stream):
+        marker, length = struct.unpack(">xBH", stream[at : at + 4])
+        if marker in (0xC0, 0xC1, 0xC2, 0xC3, 0xF7):
+            height, width, channels = struct.unpack(">HHB", stream[at + 5 : at + 10])
+            return width, height, channels
+        at += 2 + length
+    return 1, 1, 1
+
+
+def dicom_files():
+    """Files of each transfer syntax."""
+    base, values = "1.2.840.10008.1.2", [0, 1, 2, 300, 4000, 4095]
+    lut = element(0x00283002, "US", [3, 0, 8]) + element(0x00283006, "OW", [0, 9, 255])
+    groups = element(0x52009229, "SQ", item(element(0x00289132, "SQ", item(element(0x00281050, "DS", "40 ")))))
+    window = element(0x00281050, "DS", "40\\-600") + element(0x00281051, "DS", "400\\1500")
+    palette = b"".join(element(tag, "US", [4, 0, 16]) for tag in (0x00281101, 0x00281102, 0x00281103))
+    plain = b"".join(element(tag, "OW", [0, 9, 99, 999]) for tag in (0x00281201, 0x00281202, 0x00281203))
+    segmented = b"".join(element(tag, "OW", [0, 1, 7, 1, 3, 70]) for tag in (0x00281221, 0x00281222, 0x00281223))
+    yield "explicit", dicom(base + ".1", (3, 2), values, more=window)
+    yield "implicit", dicom(base, (3, 2), values, syntax="implicit")
+    yield "big", dicom(base + ".2", (3, 2), values, syntax="BE")
+    yield "deflated", dicom(base + ".1.99", (3, 2), values, more=window)
+    yield "bare", dicom(base + ".1", (3, 2), values)[132 + 28 :]
+    yield "voi-lut", dicom(base + ".1", (3, 2), values, more=element(0x00283010, "SQ", item(lut) + item(lut)))
+    yield "modality-lut", dicom(base + ".1", (3, 2), values, more=element(0x00283000, "SQ", item(lut)))
+    yield "groups", dicom(base + ".1", (3, 2), values, more=groups)
+    yield "frames", dicom(base + ".1", (1, 2), values, more=element(0x00280008, "IS", "3"))
+    yield "palette", dicom(base + ".1", (2, 2), [1, 2], 8, 1, "PALETTE COLOR", palette + plain)
+    yield "segmented", dicom(base + ".1", (2, 2), [1, 2], 8, 1, "PALETTE COLOR", palette + segmented)
+    yield "planar", dicom(base + ".1", (2, 2), [1] * 6, 8, 3, "RGB", element(0x00280006, "US", [1]))
+    yield "half", dicom(base + ".1", (2, 2), [1] * 4, 8, 3, "YBR_FULL_422")
+    rle = struct.pack("<16I", 2, 64, 66, *[0] * 13) + bytes([251, 1, 251, 7])
+    two = element(0x00280008, "IS", "2")
+    yield "rle", dicom(base + ".5", (3, 2), None, fragments=[rle, rle], more=two)
+    yield "encapsulated", dicom(base + ".1.98", (3, 2), None, fragments=[bytes(8), bytes(4)])
+    codecs = {".jpg": ".4.51", ".jls": ".4.81", ".j2k": ".4.91", ".jp2": ".4.91"}
+    for file in [*JPEG.glob("*.jpg"), *PICTURES.iterdir()]:
+        stream = file.read_bytes()
+        if file.suffix in codecs and len(stream) < 7000:
+            width, height, channels = size_of(stream)
+            photometric = "MONOCHROME2" if channels == 1 else "RGB"
+            uid = base + codecs[file.suffix]
+            # Streams of 8 bits become words too.
+            for bits in (8, 16):
+                content = dicom(uid, (width, height), None, bits, channels, photometric, fragments=[stream])
+                yield f"{file.name}-{bits}", content
+
+
+def real_files():
+    """Small files of the test data, if they are there."""
+    folder = os.environ.get("FEDWING_DATA") or pathlib.Path(__file__).parents[3] / "shared/data"
+    for file in pathlib.Path(folder, "dicom").glob("*.dcm"):
+        if file.stat().st_size < 8192:
+            yield file.name, file.read_bytes()
+
+
 def main():
-    for target in ("reader", "aggregate", "arguments"):
+    for target in ("reader", "aggregate", "arguments", "jpeg", "pictures", "dicom"):
         (HERE / target).mkdir(parents=True, exist_ok=True)
     for name, content in READER.items():
         (HERE / "reader" / name).write_bytes(content)
@@ -67,6 +185,18 @@ def main():
         for changes in range(3):
             choices = bytes([rule, 1]) + bytes((7 * rule + 31 * changes + n) % 251 for n in range(40))
             (HERE / "aggregate" / f"rule{rule}-{changes}").write_bytes(choices)
+    for name, content in RLE.items():
+        (HERE / "jpeg" / f"rle-{name}").write_bytes(content)
+    for file in JPEG.glob("*.jpg"):
+        # At full resolution, an eighth and a quarter.
+        for wanted in (1, 2, 5):
+            (HERE / "jpeg" / f"{file.stem}-{wanted}").write_bytes(bytes([wanted]) + file.read_bytes())
+    for file in PICTURES.iterdir():
+        if file.stat().st_size < 8000:
+            for decoder in {".jls": (0,), ".j2k": (1, 2), ".jp2": (1, 2), ".png": (3,)}[file.suffix]:
+                (HERE / "pictures" / f"{file.name}-{decoder}").write_bytes(bytes([decoder]) + file.read_bytes())
+    for name, content in [*dicom_files(), *real_files()]:
+        (HERE / "dicom" / name).write_bytes(content)
     for name, line in ARGUMENTS.items():
         (HERE / "arguments" / name).write_text(line.replace(" ", "\n"))
 

@@ -69,8 +69,16 @@ pub fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
 /// # Panics
 /// When more is allocated at once than the bytes explain.
 pub fn within_limits<T>(length: usize, work: impl FnOnce() -> T) -> T {
+    within(BYTES_PER_BYTE, length, work)
+}
+
+/// Runs `work` on `length` bytes, each of which may explain `per_byte` bytes of memory.
+///
+/// # Panics
+/// When more is allocated at once than the bytes explain.
+pub fn within<T>(per_byte: usize, length: usize, work: impl FnOnce() -> T) -> T {
     let (result, peak) = peak_of(work);
-    let limit = BASE + BYTES_PER_BYTE * length;
+    let limit = BASE + per_byte * length;
     assert!(
         peak <= limit,
         "{length} bytes made {peak} bytes be allocated, more than {limit}"
@@ -98,4 +106,27 @@ impl MemoryFile {
 /// A safetensors file: the length of the header, the header, the tensors' bytes.
 pub fn tensor_file(header: &[u8], data: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header, data].concat()
+}
+
+/// Clears the higher bytes of width and height where a format has them in a fixed place, or the first that look like it.
+pub fn cut_sides(bytes: &mut [u8]) {
+    let zero = |bytes: &mut [u8], at: usize, offsets: &[usize]| {
+        for offset in offsets {
+            if let Some(byte) = bytes.get_mut(at + offset) {
+                *byte = 0;
+            }
+        }
+    };
+    if bytes.starts_with(b"\x89PNG") {
+        zero(bytes, 16, &[0, 1, 2, 4, 5, 6]);
+    }
+    for at in 0..bytes.len().saturating_sub(2) {
+        match (bytes[at], bytes[at + 1]) {
+            // SOF55, behind its length and bits: height, width.
+            (0xFF, 0xF7) => zero(bytes, at + 5, &[0, 2]),
+            // SIZ, behind its length and capabilities: Xsiz, Ysiz, XOsiz, YOsiz.
+            (0xFF, 0x51) => zero(bytes, at + 6, &[0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14]),
+            _ => {}
+        }
+    }
 }
