@@ -56,7 +56,7 @@ pub fn is_running_statistic(name: &str) -> bool {
         .any(|suffix| name.ends_with(suffix) || name == &suffix[1..])
 }
 
-/// Shard tensor of pixel values: `u8`, samples x height x width.
+/// Shard tensor of pixel values: `u8` or `u16`, samples x height x width.
 pub const SHARD_IMAGES: &str = "images";
 
 /// Shard tensor of class indices: `u8`, samples.
