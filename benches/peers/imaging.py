@@ -73,8 +73,8 @@ def rows(options):
         slow = folder not in ("raw", "rle", "png", "jpeg")
         runs = {"ours": [], "two": [], **{name: [] for name in PEERS}}
         for _ in range(options.runs):
-            runs["ours"].append(measure([ours, images, 1, 2 if slow else 8, work / "squares-ours"]))
-            runs["two"].append(measure([ours, images, 2, 2 if slow else 8], core=False))
+            runs["ours"].append(measure([ours, images, 1, 4 if slow else 16, work / "squares-ours"]))
+            runs["two"].append(measure([ours, images, 2, 4 if slow else 16], core=False))
             for name in PEERS:
                 runs[name].append(measure([options.python, routes, name, images, 1, work / f"squares-{name}"]))
         each = {
