@@ -5,10 +5,11 @@
 
 use crate::{
     aggregation::{CentralPrivacy, Encoding, NamePattern, StrategyArg},
-    argv::{ArgError, FlagInfo, InputFile, JobArgs, OutputFile, Role},
+    argv::{ArgError, CheckpointFile, FlagInfo, InputFile, JobArgs, OutputFile, Role},
     ids::{ClientId, DatasetName, ExperimentName, Round, Seed, SpecDigest},
     job_args,
-    training::{Absence, Arch, BaselineKind, Optimizer},
+    recipe::DeviceChoice,
+    training::{Absence, Arch, BaselineKind, Head, Progress, Target},
 };
 
 job_args! {
@@ -27,6 +28,8 @@ job_args! {
         shards: Vec<OutputFile> => "shard",
         /// Where to write the test shard.
         test_shard: OutputFile => "test-shard",
+        /// Where to write the shard that thresholds are chosen on, where the settings ask for one.
+        validation_shard: Option<OutputFile> => "validation-shard",
     }
 }
 
@@ -67,12 +70,17 @@ job_args! {
         channels: u32 => "channels",
         /// Image width and height in pixels.
         image_size: u32 => "image-size",
-        /// Number of classes.
+        /// Number of classes or labels.
         classes: u32 => "classes",
+        /// What the outputs are about; `classes` when not given.
+        target: Option<Target> => "target",
         /// Seed of the weights.
         seed: Seed => "seed",
-        /// Weights to start from instead of random ones (safetensors, torchvision's names).
+        /// Weights to start from instead of random ones (safetensors or PyTorch's .pt, torchvision's names). Where the
+        /// network takes grey images and the file's takes colour, the first layer's weights are summed over the colours.
         weights: Option<InputFile> => "weights",
+        /// What to do where the file's head has another size; `kept` when not given, which refuses it.
+        head: Option<Head> => "head",
         /// Where to write the model.
         global: OutputFile => "global",
     }
@@ -93,14 +101,18 @@ job_args! {
         client: ClientId => "client",
         /// Passes over the shard.
         epochs: u32 => "epochs",
-        /// Samples per step.
-        batch_size: u32 => "batch-size",
-        /// Optimiser with its settings.
-        optimizer: Optimizer => "optimizer",
-        /// Seed of the sample order.
+        /// How to train (JSON).
+        recipe: InputFile => "recipe",
+        /// Seed of the sample order and of every other draw.
         seed: Seed => "seed",
         /// Threads to compute with; all cores when not given. The result does not depend on it.
         threads: Option<u32> => "threads",
+        /// Where to compute; `cpu` when not given.
+        device: Option<DeviceChoice> => "device",
+        /// How to tell of progress; `text` on a terminal and `none` elsewhere when not given.
+        progress: Option<Progress> => "progress",
+        /// Where to keep what an interrupted job goes on from, after every epoch and on SIGTERM; read if it is there.
+        checkpoint: Option<CheckpointFile> => "checkpoint",
         /// The global model to start from.
         global: InputFile => "global",
         /// The client's samples.
@@ -111,6 +123,12 @@ job_args! {
         residual_in: Option<InputFile> => "residual-in",
         /// Where to keep what the encoding of this update leaves out; it stays with the client.
         residual_out: Option<OutputFile> => "residual-out",
+        /// What the client kept at its site after its last round, where the recipe has it keep something.
+        personal_in: Option<InputFile> => "personal-in",
+        /// Where to keep it after this round.
+        personal_out: Option<OutputFile> => "personal-out",
+        /// What the server's rule remembers, for SCAFFOLD's control variate; zeros when not given.
+        control: Option<InputFile> => "control",
         /// The client's secret key; the update is then masked and only its sum with the others' can be read.
         secret_key: Option<InputFile> => "secret-key",
         /// The public key of every client selected in the round, this one included; repeat the flag for each.
@@ -143,8 +161,21 @@ job_args! {
         threads: Option<u32> => "threads",
         /// The model.
         global: InputFile => "global",
+        /// The client whose own parts to evaluate in place of the model's.
+        client: Option<ClientId> => "client",
+        /// What that client kept at its site.
+        personal: Option<InputFile> => "personal",
         /// The samples.
         shard: InputFile => "shard",
+        /// Other samples, of other patients, to choose each class's or label's threshold on: the one with the largest sum
+        /// of sensitivity and specificity. The most probable class, or one half, when not given.
+        validation_shard: Option<InputFile> => "validation-shard",
+        /// Seed of the draws behind confidence intervals; no intervals when not given.
+        seed: Option<Seed> => "seed",
+        /// Where to compute; `cpu` when not given.
+        device: Option<DeviceChoice> => "device",
+        /// Where to write every sample's outputs, from which all metrics can be computed again.
+        predictions: Option<OutputFile> => "predictions",
         /// Where to write the metrics.
         metrics: OutputFile => "metrics",
     }
@@ -165,20 +196,28 @@ job_args! {
         client: Option<ClientId> => "client",
         /// Passes over the samples.
         epochs: u32 => "epochs",
-        /// Samples per step.
-        batch_size: u32 => "batch-size",
-        /// Optimiser with its settings.
-        optimizer: Optimizer => "optimizer",
-        /// Seed of the sample order.
+        /// Epochs that count as one round in the recipe's schedule.
+        epochs_per_round: u32 => "epochs-per-round",
+        /// How to train (JSON).
+        recipe: InputFile => "recipe",
+        /// Seed of the sample order and of every other draw.
         seed: Seed => "seed",
         /// Threads to compute with; all cores when not given. The result does not depend on it.
         threads: Option<u32> => "threads",
+        /// Where to compute; `cpu` when not given.
+        device: Option<DeviceChoice> => "device",
+        /// How to tell of progress; `text` on a terminal and `none` elsewhere when not given.
+        progress: Option<Progress> => "progress",
+        /// Where to keep what an interrupted job goes on from, after every epoch and on SIGTERM; read if it is there.
+        checkpoint: Option<CheckpointFile> => "checkpoint",
         /// The initial model.
         global: InputFile => "global",
         /// The samples to train on: every client's shard in order, or the one client's.
         shards: Vec<InputFile> => "shard",
         /// The samples to evaluate on.
         test_shard: InputFile => "test-shard",
+        /// Other samples to choose thresholds on.
+        validation_shard: Option<InputFile> => "validation-shard",
         /// Where to write the trained model.
         model: OutputFile => "model",
         /// Where to write the metrics.

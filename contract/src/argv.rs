@@ -69,6 +69,8 @@ pub enum Role<'a> {
     Input(&'a str),
     /// A file the job must write.
     Output(&'a str),
+    /// A file an interrupted job leaves for its next attempt: read if it is there, gone when the job is done.
+    Checkpoint(&'a str),
 }
 
 /// One value of a flag.
@@ -281,6 +283,17 @@ pub trait JobArgs: Sized {
         files
     }
 
+    /// The file an interrupted job leaves for its next attempt.
+    fn checkpoint(&self) -> Option<&str> {
+        let mut found = None;
+        self.roles(&mut |role| {
+            if let Role::Checkpoint(file) = role {
+                found = Some(file)
+            }
+        });
+        found
+    }
+
     /// The files the job must write.
     fn outputs(&self) -> Vec<&str> {
         let mut files = Vec::new();
@@ -440,6 +453,10 @@ file_value! {
 file_value! {
     /// A file a job must write.
     OutputFile, Output
+}
+file_value! {
+    /// A file an interrupted job leaves for its next attempt.
+    CheckpointFile, Checkpoint
 }
 
 fn is_plain(byte: u8) -> bool {

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ClientId, DatasetName, ExperimentName, Seed, SpecDigest};
+use crate::{
+    ids::{ClientId, DatasetName, ExperimentName, Seed, SpecDigest},
+    training::Target,
+};
 
 /// Where images and labels come from. Paths are absolute, read in place where `prepare` runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -121,14 +124,28 @@ pub enum Task {
         /// The classes, in the order of the model's outputs.
         classes: Vec<String>,
     },
+    /// Any number of labels an image; labels that are not asked for are ignored.
+    Multilabel {
+        /// The labels, in the order of the model's outputs.
+        labels: Vec<String>,
+    },
 }
 
 impl Task {
-    /// The class names in the order of the model's outputs.
+    /// The names of classes or labels in the order of the model's outputs.
     pub fn classes(&self) -> Vec<String> {
         match self {
             Task::Binary { negative } => vec![negative.join("|"), format!("not {}", negative.join("|"))],
             Task::Multiclass { classes } => classes.clone(),
+            Task::Multilabel { labels } => labels.clone(),
+        }
+    }
+
+    /// What the model's outputs are about.
+    pub fn target(&self) -> Target {
+        match self {
+            Task::Binary { .. } | Task::Multiclass { .. } => Target::Classes,
+            Task::Multilabel { .. } => Target::Labels,
         }
     }
 }
@@ -305,6 +322,8 @@ pub struct DatasetConfig {
     pub image: ImageSettings,
     /// Which samples are held out.
     pub test: TestSplit,
+    /// Share of the patients that are not held out of which thresholds are chosen; none when `null`.
+    pub validation: Option<f64>,
     /// Number of clients.
     pub clients: u32,
     /// How training samples come to clients.
@@ -320,14 +339,30 @@ impl DatasetConfig {
     pub const VERSION: u32 = 1;
 }
 
-/// Which side of the test split a sample is on.
+/// Which side of the splits a sample is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
     /// Trained on, by the row's client.
     Train,
+    /// Of no client: thresholds are chosen on it.
+    Validation,
     /// Held out.
     Test,
+}
+
+impl Split {
+    /// Every side.
+    pub const ALL: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
+
+    /// The word it is written as.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Split::Train => "train",
+            Split::Validation => "validation",
+            Split::Test => "test",
+        }
+    }
 }
 
 /// One image of the manifest.
@@ -338,11 +373,11 @@ pub struct ManifestRow {
     pub image: String,
     /// The patient as the source names them.
     pub patient: String,
-    /// Index into [`Manifest::classes`].
-    pub class: u32,
-    /// Side of the test split.
+    /// Indices into [`Manifest::classes`], ascending: the one class, or any number of labels.
+    pub labels: Vec<u32>,
+    /// Side of the splits.
     pub split: Split,
-    /// The client that trains on it; `null` for test rows.
+    /// The client that trains on it; `null` for test and validation rows.
     pub client: Option<ClientId>,
 }
 
@@ -360,10 +395,14 @@ pub struct Manifest {
     pub spec_digest: SpecDigest,
     /// Whether the images are drawn rather than taken.
     pub synthetic: bool,
-    /// Class names in the order of the model's outputs.
+    /// Whether an image has one class or any number of labels.
+    pub target: Target,
+    /// Names of classes or labels in the order of the model's outputs.
     pub classes: Vec<String>,
     /// Number of clients.
     pub clients: u32,
+    /// Whether there is a validation side.
+    pub validation: bool,
     /// Rows of the source left out, counted by reason.
     pub left_out: BTreeMap<String, u64>,
     /// Images that could not be used, in the source's order.
@@ -380,7 +419,7 @@ pub struct Manifest {
 
 impl Manifest {
     /// The format version this code writes and reads.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 }
 
 /// An image that could not be used.
@@ -403,7 +442,7 @@ pub struct DuplicateGroup {
     pub images: Vec<String>,
     /// Whether they are of several patients.
     pub across_patients: bool,
-    /// Whether they are on both sides of the test split.
+    /// Whether they are on different sides of the splits.
     pub across_splits: bool,
 }
 
@@ -425,8 +464,11 @@ pub struct GroupStats {
     pub samples: u64,
     /// Number of patients.
     pub patients: u64,
-    /// Samples per class, in the order of [`DatasetStats::classes`].
+    /// Samples with each class or label, in the order of [`DatasetStats::classes`]. With several labels an image they do
+    /// not add up to the samples.
     pub class_counts: Vec<u64>,
+    /// Samples with none of the labels; 0 where every image has one class.
+    pub unlabelled: u64,
 }
 
 /// One client's share and how far it is from the whole.
@@ -459,10 +501,15 @@ pub struct DatasetStats {
     pub dataset: DatasetName,
     /// Whether the images are drawn rather than taken.
     pub synthetic: bool,
-    /// Class names in the order of the model's outputs.
+    /// Whether an image has one class or any number of labels. Then a sample counts, in distances of class
+    /// distributions, as of its first label in the order of `classes`, and as of one more class if it has none.
+    pub target: Target,
+    /// Names of classes or labels in the order of the model's outputs.
     pub classes: Vec<String>,
     /// All training samples.
     pub train: GroupStats,
+    /// The samples thresholds are chosen on; `null` where there are none.
+    pub validation: Option<GroupStats>,
     /// The held-out samples.
     pub test: GroupStats,
     /// Each client, in order.
@@ -473,11 +520,11 @@ pub struct DatasetStats {
     pub effective_clients: f64,
     /// Images that could not be used.
     pub skipped: u64,
-    /// Groups of images that are there more than once and cross patients or the test split.
+    /// Groups of images that are there more than once and cross patients or splits.
     pub leaks: u64,
 }
 
 impl DatasetStats {
     /// The format version this code writes and reads.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 }

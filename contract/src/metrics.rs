@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{ClientId, DatasetName, ExperimentName, Round, SpecDigest},
-    training::BaselineKind,
+    training::{Backend, BaselineKind},
     units::SampleCount,
 };
 
@@ -22,6 +22,12 @@ pub enum Subject {
         client: ClientId,
         /// Mean loss per sample of each local epoch, in order; empty when the client is absent.
         epoch_loss: Vec<f64>,
+        /// Mean loss per sample on the client's validation samples after each epoch; empty where it has none.
+        validation_loss: Vec<f64>,
+        /// The epoch whose weights were sent, counted from 1, where training watched validation; `null` elsewhere.
+        best_epoch: Option<u32>,
+        /// What was spent of the samples' privacy in this and earlier rounds; `null` where nothing bounds it.
+        privacy: Option<SamplePrivacySpent>,
         /// Why the client is absent from the round; `null` when it is not.
         absent: Option<String>,
     },
@@ -46,6 +52,8 @@ pub enum Subject {
         round: Round,
         /// The dataset the test samples come from.
         test_dataset: DatasetName,
+        /// The client whose own model it is; `null` for the global model.
+        client: Option<ClientId>,
     },
     /// A baseline's model on the test shard.
     Baseline {
@@ -89,6 +97,22 @@ pub struct PrivacySpent {
     pub rounds: u64,
 }
 
+/// The bound on what a client's updates so far tell of any one sample.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SamplePrivacySpent {
+    /// The bound's ε.
+    pub epsilon: f64,
+    /// The probability with which the bound may fail.
+    pub delta: f64,
+    /// Standard deviation of the noise over the norm.
+    pub noise_multiplier: f64,
+    /// The norm to which samples' gradients were scaled down.
+    pub norm: f64,
+    /// Steps taken, in this and earlier rounds.
+    pub steps: u64,
+}
+
 /// What a round's updates took on the way to the aggregator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -103,15 +127,32 @@ pub struct Transfer {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scores {
-    /// Mean cross-entropy per sample, in nats.
+    /// Mean cross-entropy per sample, in nats; with several labels, of their mean.
     pub loss: f64,
-    /// Share of samples whose largest output is the true class.
+    /// Share of samples whose class is told; with several labels, the share of all labels of all samples.
     pub accuracy: f64,
+    /// Mean recall over the classes that occur; with several labels, the mean over labels of the mean of sensitivity and
+    /// specificity. `null` (undefined) when no label has both positive and negative samples.
+    pub balanced_accuracy: Option<f64>,
     /// Mean F1 over the classes that occur in truth or prediction.
     pub macro_f1: f64,
+    /// F1 of all decisions together; with one class an image the accuracy.
+    pub micro_f1: f64,
     /// Area under the ROC curve: of class 1 for two classes, else the mean one-against-rest over the classes where it
     /// is defined; `null` (undefined) when no class has both positive and negative samples.
     pub auroc: Option<f64>,
+    /// Average precision (area under the precision-recall curve, without interpolation), of the same classes.
+    pub pr_auc: Option<f64>,
+    /// Mean squared difference of probability and truth: of class 1 for two classes, summed over more classes, the mean
+    /// over labels.
+    pub brier: f64,
+    /// Expected calibration error with 15 bins of equal width (Guo et al. 2017, arXiv:1706.04599): of the most probable
+    /// class; the mean over labels.
+    pub ece: f64,
+    /// Samples by true class (rows) and told class (columns); empty with several labels.
+    pub confusion: Vec<Vec<u64>>,
+    /// 95 % intervals; `null` where none were asked for.
+    pub intervals: Option<Intervals>,
     /// Each class, in the order of the model's outputs.
     pub per_class: Vec<ClassScores>,
 }
@@ -132,6 +173,43 @@ pub struct ClassScores {
     pub f1: Option<f64>,
     /// Area under the ROC curve, ties counted half; `null` (undefined) without positives or without negatives.
     pub auroc: Option<f64>,
+    /// Its 95 % interval (DeLong et al. 1988, on the logit scale); `null` where it or its variance is undefined, and
+    /// where no intervals were asked for.
+    pub auroc_interval: Option<Interval>,
+    /// Average precision; `null` (undefined) without positives.
+    pub pr_auc: Option<f64>,
+    /// The probability from which on the class or label is told, chosen on validation samples; of more than two classes
+    /// the one whose probability is the largest multiple of its threshold is told. `null` for the first of two classes
+    /// (the second's threshold tells both), and where the most probable class is told, or a label from one half on.
+    pub threshold: Option<f64>,
+}
+
+/// 95 % intervals by the percentile bootstrap over patients.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Intervals {
+    /// Times the patients were drawn anew.
+    pub draws: u32,
+    /// Of the accuracy.
+    pub accuracy: Interval,
+    /// Of the balanced accuracy.
+    pub balanced_accuracy: Option<Interval>,
+    /// Of the macro F1.
+    pub macro_f1: Interval,
+    /// Of the area under the ROC curve.
+    pub auroc: Option<Interval>,
+    /// Of the average precision.
+    pub pr_auc: Option<Interval>,
+}
+
+/// An interval, both ends within.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interval {
+    /// Its lower end.
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
 }
 
 /// A metrics file.
@@ -148,6 +226,8 @@ pub struct Metrics {
     pub spec_digest: Option<SpecDigest>,
     /// Whether any sample behind it is drawn rather than taken.
     pub synthetic: bool,
+    /// What computed it, where a network was trained or evaluated.
+    pub backend: Option<Backend>,
     /// Samples trained on or evaluated, each counted once whatever the epochs.
     pub num_samples: SampleCount,
     /// What the file is about.
@@ -158,5 +238,5 @@ pub struct Metrics {
 
 impl Metrics {
     /// The format version this code writes and reads.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 }

@@ -101,6 +101,11 @@ impl Names<'_> {
         self.name(format_args!("dataset.json"))
     }
 
+    /// How the dataset's models are trained, read by `train` and `baseline`.
+    pub fn recipe(&self) -> FileName {
+        self.name(format_args!("recipe.json"))
+    }
+
     /// Which image went to which split and client; it names images and patients and stays where they are.
     pub fn manifest(&self) -> FileName {
         self.name(format_args!("manifest.json"))
@@ -119,6 +124,11 @@ impl Names<'_> {
     /// The test samples, of patients no client has.
     pub fn test_shard(&self) -> FileName {
         self.name(format_args!("test.shard.safetensors"))
+    }
+
+    /// The samples that thresholds are chosen on, of patients on no other side.
+    pub fn validation_shard(&self) -> FileName {
+        self.name(format_args!("validation.shard.safetensors"))
     }
 
     /// The global model after a round; round 0 is the initial model.
@@ -165,6 +175,32 @@ impl Names<'_> {
         ))
     }
 
+    /// What a client keeps at its site after a round.
+    pub fn personal(&self, round: Round, client: ClientId) -> FileName {
+        self.name(format_args!(
+            "r{:04}.c{:04}.personal.safetensors",
+            round.0, client.0
+        ))
+    }
+
+    /// What a client's interrupted training in a round goes on from.
+    pub fn checkpoint(&self, round: Round, client: ClientId) -> FileName {
+        self.name(format_args!(
+            "r{:04}.c{:04}.checkpoint.safetensors",
+            round.0, client.0
+        ))
+    }
+
+    /// Test metrics of a client's own model after a round.
+    pub fn personal_metrics(&self, round: Round, client: ClientId) -> FileName {
+        self.name(format_args!("r{:04}.c{:04}.evaluate.json", round.0, client.0))
+    }
+
+    /// The outputs of a round's global model for every test sample; they stay where the test samples are.
+    pub fn predictions(&self, round: Round) -> FileName {
+        self.name(format_args!("r{:04}.predictions.safetensors", round.0))
+    }
+
     /// A client's secret key; it stays with the client.
     pub fn secret_key(&self, client: ClientId) -> FileName {
         self.name(format_args!("c{:04}.secret-key.json", client.0))
@@ -189,6 +225,15 @@ impl Names<'_> {
     pub fn baseline_model(&self, kind: BaselineKind, client: Option<ClientId>) -> FileName {
         self.name(format_args!(
             "{}{}.model.safetensors",
+            kind.as_str(),
+            client_part(client)
+        ))
+    }
+
+    /// What a baseline's interrupted training goes on from.
+    pub fn baseline_checkpoint(&self, kind: BaselineKind, client: Option<ClientId>) -> FileName {
+        self.name(format_args!(
+            "{}{}.checkpoint.safetensors",
             kind.as_str(),
             client_part(client)
         ))

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     ids::{ClientId, DatasetName, ExperimentName, Round, SpecDigest},
-    training::Arch,
+    training::{Arch, Target},
     units::SampleCount,
 };
 
@@ -59,7 +59,7 @@ pub fn is_running_statistic(name: &str) -> bool {
 /// Shard tensor of pixel values: `u8` or `u16`, samples x height x width.
 pub const SHARD_IMAGES: &str = "images";
 
-/// Shard tensor of class indices: `u8`, samples.
+/// Shard tensor of class indices (`u8`, samples), or of 0 and 1 for each label (`u8`, samples × labels).
 pub const SHARD_LABELS: &str = "labels";
 
 /// Shard tensor of salted hashes of patient identifiers: `u8`, samples × 16.
@@ -70,6 +70,9 @@ pub const NUM_PATIENTS: &str = "num_patients";
 
 /// Shard metadata: the manifest's `source_digest`.
 pub const SOURCE_DIGEST: &str = "source_digest";
+
+/// Shard metadata: the [`Split`](crate::dataset::Split) its samples are on.
+pub const SHARD_SPLIT: &str = "split";
 
 /// What a tensor file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,16 +89,25 @@ pub enum TensorKind {
     State,
     /// What the encoding of a client's update left out.
     Residual,
+    /// What a client keeps at its site from round to round.
+    Personal,
+    /// What an interrupted training goes on from.
+    Checkpoint,
+    /// A model's outputs for every sample of a shard.
+    Predictions,
 }
 
 impl TensorKind {
-    const ALL: [TensorKind; 6] = [
+    const ALL: [TensorKind; 9] = [
         TensorKind::Model,
         TensorKind::Update,
         TensorKind::Shard,
         TensorKind::Partial,
         TensorKind::State,
         TensorKind::Residual,
+        TensorKind::Personal,
+        TensorKind::Checkpoint,
+        TensorKind::Predictions,
     ];
 
     /// The word in the header.
@@ -107,6 +119,9 @@ impl TensorKind {
             TensorKind::Partial => "partial",
             TensorKind::State => "state",
             TensorKind::Residual => "residual",
+            TensorKind::Personal => "personal",
+            TensorKind::Checkpoint => "checkpoint",
+            TensorKind::Predictions => "predictions",
         }
     }
 }
@@ -142,7 +157,7 @@ pub struct Header {
     pub synthetic: bool,
     /// The round, for global models and updates.
     pub round: Option<Round>,
-    /// The client, for updates and clients' shards; none for the test shard.
+    /// The client, for updates and clients' shards; none for the test and validation shards.
     pub client: Option<ClientId>,
     /// Samples behind it: trained on, or held.
     pub num_samples: SampleCount,
@@ -152,8 +167,10 @@ pub struct Header {
     pub channels: u32,
     /// Image width and height in pixels.
     pub image_size: u32,
-    /// Number of classes.
+    /// Number of classes or labels.
     pub num_classes: u32,
+    /// What the network's outputs and a shard's labels are about.
+    pub target: Target,
     /// Class names, for shards.
     pub classes: Vec<String>,
     /// For shards: what to subtract from pixel values scaled to 0..1, and what to divide the rest by.
@@ -203,6 +220,7 @@ impl Header {
             channels,
             image_size,
             num_classes,
+            target,
             classes,
             normalize,
         } = self;
@@ -219,6 +237,7 @@ impl Header {
         set("channels", channels.to_string());
         set("image_size", image_size.to_string());
         set("num_classes", num_classes.to_string());
+        set("target", target.to_string());
         if let Some(round) = round {
             set("round", round.to_string());
         }
@@ -294,6 +313,7 @@ impl Header {
             channels: parse("channels", need("channels")?)?,
             image_size: parse("image_size", need("image_size")?)?,
             num_classes: parse("num_classes", need("num_classes")?)?,
+            target: parse("target", need("target")?)?,
             classes,
             normalize,
         })
@@ -364,6 +384,7 @@ mod tests {
             channels: 1,
             image_size: 64,
             num_classes: 2,
+            target: Target::Labels,
             classes: vec!["No Finding".to_owned(), "a,b\"c".to_owned()],
             normalize: Some((0.5, 0.25)),
         }

@@ -54,8 +54,60 @@ words! {
     Arch {
         /// Two 3x3 convolutions (16, 32) with ReLU and 2x2 max pooling, a hidden layer of 64, a linear head.
         SmallCnn = "small_cnn",
+        /// The same with batch normalisation after each convolution.
+        SmallCnnBn = "small_cnn_bn",
         /// ResNet-18 (He et al. 2015, arXiv:1512.03385) with torchvision's tensor names.
         Resnet18 = "resnet18",
+        /// ResNet-50 (He et al. 2015, arXiv:1512.03385), strides in the 3x3 convolutions, with torchvision's tensor names.
+        Resnet50 = "resnet50",
+        /// DenseNet-121 (Huang et al. 2016, arXiv:1608.06993) with torchvision's tensor names.
+        Densenet121 = "densenet121",
+        /// EfficientNet-B0 (Tan and Le 2019, arXiv:1905.11946) with torchvision's tensor names.
+        EfficientnetB0 = "efficientnet_b0",
+    }
+}
+
+words! {
+    /// What a network's outputs are about.
+    Target {
+        /// One class an image; probabilities by softmax.
+        Classes = "classes",
+        /// Any number of labels an image; a probability each by sigmoid.
+        Labels = "labels",
+    }
+}
+
+words! {
+    /// What becomes of a head in a file of weights that has another size than the network's.
+    Head {
+        /// It is an error.
+        Kept = "kept",
+        /// The head starts anew, whatever its size in the file.
+        New = "new",
+    }
+}
+
+words! {
+    /// What computed a result.
+    Backend {
+        /// The CPU.
+        Cpu = "cpu",
+        /// CUDA.
+        Cuda = "cuda",
+        /// WebGPU.
+        Webgpu = "webgpu",
+    }
+}
+
+words! {
+    /// How a job tells of its progress, on standard error.
+    Progress {
+        /// For people.
+        Text = "text",
+        /// For machines: a JSON object a line.
+        Json = "json",
+        /// Not at all.
+        None = "none",
     }
 }
 
@@ -89,105 +141,30 @@ pub enum Optimizer {
         learning_rate: f64,
         /// Share of the last step kept, from 0 to below 1; no dampening.
         momentum: f64,
+        /// Whether the step looks ahead: `w -= learning_rate·(g + weight_decay·w + momentum·v)`; needs momentum.
+        nesterov: bool,
         /// L2 penalty, 0 or more.
         weight_decay: f64,
     },
     /// Adam (Kingma and Ba 2015, arXiv:1412.6980) with L2 penalty in the gradient, as PyTorch's.
-    Adam {
-        /// Step size, more than 0.
-        learning_rate: f64,
-        /// Decay of the first moment, from 0 to below 1.
-        beta1: f64,
-        /// Decay of the second moment, from 0 to below 1.
-        beta2: f64,
-        /// Added to the root of the second moment, more than 0.
-        epsilon: f64,
-        /// L2 penalty, 0 or more.
-        weight_decay: f64,
-    },
+    Adam(Moments),
+    /// AdamW (Loshchilov and Hutter 2017, arXiv:1711.05101): weights shrink by `learning_rate·weight_decay` of themselves
+    /// before the step, as PyTorch's.
+    Adamw(Moments),
 }
 
-impl Optimizer {
-    /// Its word and its settings, in the order they are written.
-    fn parts(&self) -> (&'static str, Vec<(&'static str, f64)>) {
-        match *self {
-            Optimizer::Sgd {
-                learning_rate,
-                momentum,
-                weight_decay,
-            } => (
-                "sgd",
-                vec![
-                    ("learning_rate", learning_rate),
-                    ("momentum", momentum),
-                    ("weight_decay", weight_decay),
-                ],
-            ),
-            Optimizer::Adam {
-                learning_rate,
-                beta1,
-                beta2,
-                epsilon,
-                weight_decay,
-            } => (
-                "adam",
-                vec![
-                    ("learning_rate", learning_rate),
-                    ("beta1", beta1),
-                    ("beta2", beta2),
-                    ("epsilon", epsilon),
-                    ("weight_decay", weight_decay),
-                ],
-            ),
-        }
-    }
-}
-
-impl fmt::Display for Optimizer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, settings) = self.parts();
-        f.write_str(kind)?;
-        for (i, (name, value)) in settings.into_iter().enumerate() {
-            write!(f, "{}{name}={value:?}", if i == 0 { ':' } else { ',' })?;
-        }
-        Ok(())
-    }
-}
-
-/// `sgd:learning_rate=0.01,momentum=0.9,weight_decay=0.0001`: every setting once, in this order.
-impl ArgValue for Optimizer {
-    fn write(&self) -> String {
-        self.to_string()
-    }
-
-    fn read(word: &str) -> Result<Self, String> {
-        let (kind, settings) = word
-            .split_once(':')
-            .ok_or("needs settings, as in `sgd:learning_rate=0.01,…`")?;
-        let mut settings = settings.split(',');
-        let mut setting = |name: &str| -> Result<f64, String> {
-            let part = settings.next().ok_or_else(|| format!("`{name}=` is missing"))?;
-            let value = part.strip_prefix(name).and_then(|rest| rest.strip_prefix('='));
-            f64::read(value.ok_or_else(|| format!("`{part}` stands where `{name}=` belongs"))?)
-        };
-        let optimizer = match kind {
-            "sgd" => Optimizer::Sgd {
-                learning_rate: setting("learning_rate")?,
-                momentum: setting("momentum")?,
-                weight_decay: setting("weight_decay")?,
-            },
-            "adam" => Optimizer::Adam {
-                learning_rate: setting("learning_rate")?,
-                beta1: setting("beta1")?,
-                beta2: setting("beta2")?,
-                epsilon: setting("epsilon")?,
-                weight_decay: setting("weight_decay")?,
-            },
-            _ => return Err("must be `sgd:…` or `adam:…`".to_owned()),
-        };
-        match settings.next() {
-            Some(part) => Err(format!("`{part}` is not a setting of `{kind}`")),
-            None => Ok(optimizer),
-        }
-    }
+/// Settings of Adam and its kin.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Moments {
+    /// Step size, more than 0.
+    pub learning_rate: f64,
+    /// Decay of the first moment, from 0 to below 1.
+    pub beta1: f64,
+    /// Decay of the second moment, from 0 to below 1.
+    pub beta2: f64,
+    /// Added to the root of the second moment, more than 0.
+    pub epsilon: f64,
+    /// 0 or more.
+    pub weight_decay: f64,
 }

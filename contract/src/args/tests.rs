@@ -16,28 +16,17 @@ fn input() -> impl Strategy<Value = InputFile> {
 fn output() -> impl Strategy<Value = OutputFile> {
     "\\PC{1,30}".prop_map(|text| OutputFile::from(text.as_str()))
 }
-fn number() -> impl Strategy<Value = f64> {
-    any::<f64>().prop_filter("finite", |value| value.is_finite())
-}
-fn optimizer() -> impl Strategy<Value = Optimizer> {
+fn device() -> impl Strategy<Value = Option<DeviceChoice>> {
     prop_oneof![
-        (number(), number(), number()).prop_map(|(learning_rate, momentum, weight_decay)| {
-            Optimizer::Sgd {
-                learning_rate,
-                momentum,
-                weight_decay,
-            }
-        }),
-        (number(), number(), number(), number(), number()).prop_map(
-            |(learning_rate, beta1, beta2, epsilon, weight_decay)| Optimizer::Adam {
-                learning_rate,
-                beta1,
-                beta2,
-                epsilon,
-                weight_decay
-            }
-        ),
+        Just(None),
+        Just(Some(DeviceChoice::Auto)),
+        Just(Some(DeviceChoice::Cpu)),
+        any::<u32>().prop_map(|place| Some(DeviceChoice::Cuda(place))),
+        any::<u32>().prop_map(|place| Some(DeviceChoice::Webgpu(place))),
     ]
+}
+fn checkpoint() -> impl Strategy<Value = Option<CheckpointFile>> {
+    option::of("\\PC{1,30}".prop_map(|text| CheckpointFile::from(text.as_str())))
 }
 use crate::aggregation::Strategy as Rule;
 use proptest::strategy::Strategy;
@@ -96,16 +85,18 @@ fn job() -> impl Strategy<Value = Job> {
             vec(output(), 0..4),
             output()
         )
-            .prop_map(
-                |(config, salt, threads, manifest, shards, test_shard)| Job::Prepare(PrepareArgs {
+            .prop_map(|(config, salt, threads, manifest, shards, test_shard)| {
+                let salted = salt.is_some();
+                Job::Prepare(PrepareArgs {
                     config,
                     salt,
                     threads,
                     manifest,
                     shards,
-                    test_shard
+                    validation_shard: salted.then(|| OutputFile::from("v")),
+                    test_shard,
                 })
-            ),
+            }),
         (input(), option::of(any::<u32>()), output()).prop_map(|(root, threads, profile)| Job::Profile(
             ProfileArgs {
                 root,
@@ -141,7 +132,9 @@ fn job() -> impl Strategy<Value = Job> {
                         channels,
                         image_size,
                         classes,
+                        target: (!small).then_some(Target::Labels),
                         seed,
+                        head: weights.is_some().then_some(Head::New),
                         weights,
                         global,
                     })
@@ -149,8 +142,8 @@ fn job() -> impl Strategy<Value = Job> {
             ),
         (
             names(),
-            any::<[u32; 4]>(),
-            optimizer(),
+            any::<[u32; 3]>(),
+            (input(), device(), checkpoint()),
             any::<u64>(),
             option::of(any::<u32>()),
             (
@@ -167,8 +160,8 @@ fn job() -> impl Strategy<Value = Job> {
             .prop_map(
                 |(
                     (experiment, dataset, spec_digest),
-                    [round, client, epochs, batch_size],
-                    optimizer,
+                    [round, client, epochs],
+                    (recipe, device, checkpoint),
                     seed,
                     threads,
                     (encoding, private, public_keys, absent),
@@ -185,15 +178,20 @@ fn job() -> impl Strategy<Value = Job> {
                         round,
                         client,
                         epochs,
-                        batch_size,
-                        optimizer,
+                        recipe,
                         seed,
                         threads,
+                        progress: device.map(|_| Progress::Json),
+                        device,
+                        checkpoint,
                         global,
                         shard,
                         encoding,
                         residual_in: private.clone(),
                         residual_out: private.as_ref().map(|file| OutputFile::from(file.as_str())),
+                        personal_in: private.clone(),
+                        personal_out: private.as_ref().map(|file| OutputFile::from(file.as_str())),
+                        control: private.clone(),
                         secret_key: private,
                         public_keys,
                         absence: absent.then_some(Absence::Allowed),
@@ -207,7 +205,7 @@ fn job() -> impl Strategy<Value = Job> {
             dataset(),
             any::<[u32; 2]>(),
             option::of(any::<u32>()),
-            input(),
+            (input(), option::of(input()), device()),
             input(),
             output()
         )
@@ -217,7 +215,7 @@ fn job() -> impl Strategy<Value = Job> {
                     test_dataset,
                     [round, batch_size],
                     threads,
-                    global,
+                    (global, other, device),
                     shard,
                     metrics,
                 )| {
@@ -231,7 +229,13 @@ fn job() -> impl Strategy<Value = Job> {
                         batch_size,
                         threads,
                         global,
+                        client: other.as_ref().map(|_| ClientId(3)),
+                        personal: other.clone(),
                         shard,
+                        validation_shard: other.clone(),
+                        seed: device.map(|_| Seed(4)),
+                        device,
+                        predictions: other.map(|file| OutputFile::from(file.as_str())),
                         metrics,
                     })
                 }
@@ -240,23 +244,23 @@ fn job() -> impl Strategy<Value = Job> {
             names(),
             option::of(any::<u32>()),
             any::<[u32; 2]>(),
-            optimizer(),
+            (input(), device(), checkpoint()),
             any::<u64>(),
             input(),
             vec(input(), 0..4),
-            input(),
+            (input(), option::of(input())),
             (output(), output())
         )
             .prop_map(
                 |(
                     (experiment, dataset, spec_digest),
                     client,
-                    [epochs, batch_size],
-                    optimizer,
+                    [epochs, epochs_per_round],
+                    (recipe, device, checkpoint),
                     seed,
                     global,
                     shards,
-                    test_shard,
+                    (test_shard, validation_shard),
                     (model, metrics),
                 )| {
                     let kind = if client.is_some() {
@@ -272,13 +276,17 @@ fn job() -> impl Strategy<Value = Job> {
                         kind,
                         client,
                         epochs,
-                        batch_size,
-                        optimizer,
+                        epochs_per_round,
+                        recipe,
                         seed,
                         threads: None,
+                        device,
+                        progress: None,
+                        checkpoint,
                         global,
                         shards,
                         test_shard,
+                        validation_shard,
                         model,
                         metrics,
                     })
