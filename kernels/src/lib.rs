@@ -13,6 +13,7 @@
 //! | [`phantom`] | a seed and a finding | a drawn radiograph |
 //! | [`privacy`] | norms, noise multipliers, rounds | a norm to clip to, Gaussian noise, an (ε, δ) promise |
 //! | [`secure`] | updates, keys of clients | masked updates of which only the sum can be read |
+//! | [`simd`] | a computation over lanes | the same, with the widest vector instructions there are |
 
 pub mod aggregate;
 pub mod codec;
@@ -23,4 +24,4 @@ pub mod phantom;
 pub mod privacy;
 pub mod random;
 pub mod secure;
-mod simd;
+pub mod simd;

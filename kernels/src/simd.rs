@@ -5,14 +5,16 @@
 //! the same bits. Start at [`widest`].
 
 /// A computation to compile for several instruction sets: `run` must be `#[inline(always)]`.
-pub(crate) trait Body {
+pub trait Body {
+    /// What it yields.
     type Output;
 
+    /// Computes it.
     fn run(self) -> Self::Output;
 }
 
 /// Runs `body` with the widest vector instructions there are.
-pub(crate) fn widest<B: Body>(body: B) -> B::Output {
+pub fn widest<B: Body>(body: B) -> B::Output {
     #[cfg(target_arch = "x86_64")]
     if std::is_x86_feature_detected!("avx512f")
         && std::is_x86_feature_detected!("avx512vl")

@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 use std::{collections::BTreeSet, env, error::Error, fs, path::Path, path::PathBuf};
 
-use kernels::cxr::{Frame, Meaning, Modality, Samples, Voi, Wanted, dicom};
+use kernels::cxr::{
+    Depth, Fit, Frame, Lut, Meaning, Modality, Pixels, Samples, Square, Stored, Target, Voi, VoiFunction,
+    Wanted, dicom, render,
+};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -272,4 +275,116 @@ fn the_same_image_in_six_transfer_syntaxes_has_the_same_values_and_meaning() {
         );
         assert_eq!(object.meaning(0), plain.meaning(0), "{name}");
     }
+}
+
+/// What a case of `display.json` says of its words.
+fn meaning_of(case: &Value) -> Meaning {
+    let number = |key: &str| case[key].as_u64().unwrap() as u32;
+    let table = |lut: &Value| {
+        let of = |key: &str| lut[key].as_i64().unwrap();
+        let largest = (1 << of("bits")) - 1;
+        let entry = |entry: i64| (entry * of("times") / of("over")).min(largest) as u16;
+        Lut {
+            first: of("first") as i32,
+            values: (0..of("entries")).map(entry).collect(),
+            bits: of("bits") as u32,
+        }
+    };
+    let modality = if case["modality_lut"].is_object() {
+        Modality::Lut(table(&case["modality_lut"]))
+    } else if case["slope"].is_number() || case["intercept"].is_number() {
+        Modality::Linear {
+            slope: case["slope"].as_f64().unwrap_or(1.0),
+            intercept: case["intercept"].as_f64().unwrap_or(0.0),
+        }
+    } else {
+        Modality::Identity
+    };
+    let voi = if case["voi_lut"].is_object() {
+        Voi::Lut(table(&case["voi_lut"]))
+    } else {
+        Voi::Window {
+            centre: case["window"][0].as_f64().unwrap(),
+            width: case["window"][1].as_f64().unwrap(),
+            function: match case["function"].as_str() {
+                Some("SIGMOID") => VoiFunction::Sigmoid,
+                Some("LINEAR_EXACT") => VoiFunction::LinearExact,
+                _ => VoiFunction::Linear,
+            },
+        }
+    };
+    let padding = case["padding"].as_array().map(|ends| {
+        let [a, b] = [0, 1].map(|end: usize| ends[end].as_i64().unwrap() as i32);
+        (a.min(b), a.max(b))
+    });
+    Meaning {
+        stored: Stored {
+            allocated: number("allocated"),
+            bits: number("bits"),
+            high_bit: number("high_bit"),
+            signed: case["signed"].as_bool().unwrap(),
+        },
+        modality,
+        voi,
+        inverted: case["photometric"] == "MONOCHROME1",
+        padding,
+        ..Meaning::picture(number("bits"))
+    }
+}
+
+#[test]
+fn words_are_shown_as_the_formulas_of_the_standard_say() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/parity/dicom/display.json");
+    let golden: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let target = Target {
+        size: 1,
+        depth: Depth::U16,
+        fit: Fit::Stretch,
+    };
+    let (mut shown, mut refused) = (0, 0);
+    for case in golden["cases"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        if case["window"].is_null() && case["voi_lut"].is_null() {
+            // The standard leaves open what is shown.
+            continue;
+        }
+        let meaning = meaning_of(case);
+        let words = case["stored"].as_array().unwrap();
+        let padded: Vec<u64> = case["padded"]
+            .as_array()
+            .map(|at| at.iter().map(|at| at.as_u64().unwrap()).collect())
+            .unwrap_or_default();
+        for (at, word) in words.iter().enumerate() {
+            // A frame of one pixel: the word alone.
+            let word = word.as_u64().unwrap() as u16;
+            let (bits, samples) = match meaning.stored.allocated {
+                8 => (8, Samples::U8(vec![word as u8].into())),
+                _ => (16, Samples::U16(vec![word].into())),
+            };
+            let frame = Frame::new((1, 1), 1, bits, samples).unwrap();
+            let mut square = Square::new();
+            let rendered = render(&frame, &meaning, target, &mut square);
+            if case["display"].is_null() {
+                assert!(rendered.is_err(), "{name}");
+                refused += 1;
+                continue;
+            }
+            rendered.unwrap_or_else(|error| panic!("{name}: {error}"));
+            let Pixels::U16(pixels) = square.pixels() else {
+                panic!("{name}: not 16 bits")
+            };
+            let expected = if padded.contains(&(at as u64)) {
+                0.0
+            } else {
+                case["display"][at].as_f64().unwrap() * 65_535.0
+            };
+            let ours = f64::from(pixels[0]);
+            assert!(
+                (ours - expected).abs() <= 0.51,
+                "{name}: word {word} is {ours} of {expected}"
+            );
+            shown += 1;
+        }
+    }
+    assert!(shown > 700 && refused > 0, "{shown} shown, {refused} refused");
 }

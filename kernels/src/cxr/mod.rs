@@ -1,38 +1,28 @@
 //! Makes decoded radiographs alike: grey, one size, 8 or 16 bits.
 //!
 //! In: a [`Frame`] as a decoder gives it and its [`Meaning`]. Out: a [`Square`] of grey pixels, and its
-//! [`perceptual`](hash::perceptual) hash. Start at [`render()`]; [`to_grey`] and [`resize`] are the older way, for 8-bit images.
+//! [`perceptual`](hash::perceptual) hash. Start at [`render()`].
 
 mod axis;
 pub mod decode;
 pub mod dicom;
 mod frame;
-mod grey;
 pub mod hash;
 mod meaning;
 mod place;
 mod render;
-mod resize;
 mod rows;
 mod square;
 mod tone;
 
 pub use frame::{Frame, Grid, MAX_SAMPLES, MAX_SIDE, Samples, Wanted};
-pub use grey::to_grey;
 pub use meaning::{Colour, Lut, Meaning, Modality, Stored, Voi, VoiFunction};
 pub use render::{Depth, Fit, Rendered, Target, render};
-pub use resize::resize;
 pub use square::{Pixels, Square};
 
 /// Why an image cannot be prepared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImageError {
-    /// A kind of pixel that no radiograph format stores.
-    #[error("pixels of type {kind} are not supported; use 8 or 16 bits a channel")]
-    PixelType {
-        /// The pixel type.
-        kind: String,
-    },
     /// An image or a target without pixels.
     #[error("an image of {width} x {height} pixels cannot be made {size} x {size}")]
     NoPixels {

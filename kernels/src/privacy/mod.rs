@@ -1,13 +1,13 @@
-//! Central differential privacy: how far to clip, how much noise to add, and what that promises.
+//! Differential privacy, of clients and of samples: how far to clip, how much noise to add, and what that promises.
 //!
 //! | file | from | to |
 //! |---|---|---|
 //! | `clip` | the norms of a round's differences | the norm to clip to, the noise's standard deviation |
 //! | `noise` | a seed and where a value stands | Gaussian noise, the same however the work is cut |
-//! | `accountant` | a noise multiplier and a number of rounds | ε for a given δ, and the inverse |
+//! | `accountant` | a noise multiplier, a sampling share, rounds or steps | ε for a given δ, and the inverse |
 //! | `renyi` | one step's noise and sampling share | Rényi divergences, and ε from them |
 //!
-//! # What is promised, and to whom
+//! # What is promised to a client
 //! In a round, m updates take part. Each is a difference from the global model, scaled down to an L2 norm of at most C,
 //! and their mean, **every update weighing 1/m**, gets noise of standard deviation `z·C/m` ([`mean_noise`]). Two runs
 //! are neighbours if they differ in one client, whose updates are replaced by ones that contribute nothing (a zero
@@ -19,7 +19,13 @@
 //! sampling is claimed. A client's loss is composed over the rounds in which it took part; the figure for a run is that
 //! of the client that took part most often.
 //!
-//! The promise is against whoever sees the global models and does not know the noise's seed, see [`Noise`].
+//! # What is promised to a sample
+//! Under DP-SGD a client's step takes each of its n samples with probability L/n, scales their gradients down to a norm of
+//! at most C, adds noise of standard deviation `z·C` to the sum and divides by L. Two runs are neighbours if a sample is
+//! there in one and not in the other, n and all else staying as it was. The loss is composed over all steps of a client
+//! ([`Accountant::sampled`]); who drew what stays at the client, so sampling does amplify.
+//!
+//! Both promises are against whoever sees the models and does not know the noise's seed, see [`Noise`].
 
 mod accountant;
 mod clip;

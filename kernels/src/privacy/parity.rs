@@ -174,3 +174,31 @@ fn noise_is_what_openssl_and_forty_digits_make_of_it() {
         assert!((ours - theirs).abs() < 5e-15, "{case}: {ours}");
     }
 }
+
+/// `tests/parity/privacy/make_sampled.py` bounds the exact loss from both sides, by convolution and without Rényi divergences.
+#[test]
+fn sampled_steps_never_cost_less_than_the_exact_loss_and_little_more() {
+    let golden: Value =
+        serde_json::from_str(include_str!("../../../tests/parity/privacy/sampled.json")).unwrap();
+    for case in golden.as_array().unwrap() {
+        let accountant = Accountant::sampled(number(&case["noise"]), number(&case["share"])).unwrap();
+        let spent = accountant
+            .epsilon(case["steps"].as_u64().unwrap(), number(&case["delta"]))
+            .unwrap();
+        let (least, most) = (number(&case["least"]), number(&case["most"]));
+        assert!(spent.epsilon >= least, "{case}: {spent:?}");
+        assert!(spent.epsilon <= 1.3 * most, "{case}: {spent:?}");
+    }
+}
+
+/// The table of TensorFlow Privacy's MNIST tutorial: ε at δ = 10⁻⁵ for 60,000 samples in batches of 256 and 250, by the
+/// conversion used before 2020.
+#[test]
+fn the_figures_of_tensorflow_privacy_are_met() {
+    for (noise, epochs, published) in [(1.3, 15, 1.19), (1.1, 60, 3.01), (0.7, 45, 7.10)] {
+        let batch = 256.0;
+        let steps = epochs * 60_000 / 256;
+        let found = classic_epsilon(batch / 60_000.0, noise, steps, 1e-5);
+        assert!((found - published).abs() < 0.01, "{noise} {epochs}: {found}");
+    }
+}
