@@ -37,6 +37,7 @@ pub fn metrics(
         dataset: header.map(|header| header.dataset.clone()),
         spec_digest: header.map(|header| header.spec_digest.clone()),
         synthetic: inputs.is_synthetic(),
+        backend: None,
         num_samples: SampleCount(inputs.total_samples),
         subject: Subject::Aggregate {
             round: header.and_then(|header| header.round),

@@ -141,6 +141,7 @@ fn header(kind: TensorKind, round: u32, client: Option<u32>, samples: u64) -> He
         channels: 1,
         image_size: 64,
         num_classes: 2,
+        target: contract::training::Target::Classes,
         classes: Vec::new(),
         normalize: None,
     }

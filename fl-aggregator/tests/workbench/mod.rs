@@ -115,6 +115,7 @@ pub fn header(kind: TensorKind, round: u32, client: Option<u32>, samples: u64) -
         channels: 1,
         image_size: 64,
         num_classes: 2,
+        target: contract::training::Target::Classes,
         classes: Vec::new(),
         normalize: None,
     }
