@@ -6,6 +6,7 @@
 use std::{fmt, path::Path};
 
 use contract::{
+    dataset::Split,
     ids::{ClientId, DatasetName, ExperimentName, Round, SpecDigest},
     job::JobError,
     tensors::{Header, TensorKind},
@@ -35,6 +36,8 @@ pub enum Owner {
     Client(ClientId),
     /// Nobody's: the test samples.
     Test,
+    /// Nobody's: the samples thresholds are chosen on.
+    Validation,
     /// Any client's.
     AnyClient,
 }
@@ -77,9 +80,11 @@ impl Expected<'_> {
         self.check(check, header)?;
         match owner {
             Owner::Client(client) => check.equal("client", Shown(header.client), Shown(Some(client)))?,
-            Owner::Test => check.equal("client", Shown(header.client), Shown(None))?,
+            Owner::Test => check.side(&shard, Split::Test)?,
+            Owner::Validation => check.side(&shard, Split::Validation)?,
             Owner::AnyClient if header.client.is_none() => {
-                let reason = "it holds the test samples; expected a client's samples";
+                let side = shard.split().as_str();
+                let reason = format!("it holds the {side} samples; expected a client's samples");
                 return Err(JobError::invalid(path, reason).help(check.way_out));
             }
             Owner::AnyClient => {}
@@ -123,12 +128,60 @@ impl Expected<'_> {
         Ok(Residual::from_values(values))
     }
 
+    /// Checks that a header is that of what `client` kept at its site in `last` round or before, for `model`.
+    ///
+    /// # Errors
+    /// `InputInvalid` naming the file.
+    pub fn personal(
+        &self,
+        path: &Path,
+        header: &Header,
+        client: ClientId,
+        last: Round,
+        model: &Model,
+    ) -> Result<(), JobError> {
+        let check = Check {
+            path,
+            way_out: PERSONAL_WAY_OUT,
+        };
+        check.equal("kind", header.kind, TensorKind::Personal)?;
+        self.check(check, header)?;
+        check.equal("client", Shown(header.client), Shown(Some(client)))?;
+        check.equal("network", Shown(header.arch), Shown(Some(model.arch())))?;
+        if header.round.is_none_or(|found| found > last) {
+            let reason = format!(
+                "its round is {}, expected {last} or one before",
+                Shown(header.round)
+            );
+            return Err(JobError::invalid(path, reason).help(check.way_out));
+        }
+        Ok(())
+    }
+
+    /// Checks that a header is that of what the server's rule remembers after `round`.
+    ///
+    /// # Errors
+    /// `InputInvalid` naming the file.
+    pub fn state(&self, path: &Path, header: &Header, round: Round) -> Result<(), JobError> {
+        let check = Check {
+            path,
+            way_out: "pass what `fl-aggregator` wrote as `--state-out` beside this global model",
+        };
+        check.equal("kind", header.kind, TensorKind::State)?;
+        self.check(check, header)?;
+        check.equal("round", Shown(header.round), Shown(Some(round)))
+    }
+
     fn check(&self, check: Check<'_>, header: &Header) -> Result<(), JobError> {
         check.equal("experiment", &header.experiment, self.experiment)?;
         check.equal("dataset", &header.dataset, self.dataset)?;
         check.equal("specification", &header.spec_digest, self.spec_digest)
     }
 }
+
+/// What to do about a wrong personal file.
+pub const PERSONAL_WAY_OUT: &str =
+    "pass what this client's last `train` job kept (`--personal-out`), or nothing in its first round";
 
 /// The input shape a header speaks of.
 fn input_of(header: &Header) -> Input {
@@ -146,6 +199,11 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
+    fn side(&self, shard: &Shard, expected: Split) -> Result<(), JobError> {
+        self.equal("client", Shown(shard.header().client), Shown(None))?;
+        self.equal("side of the splits", shard.split().as_str(), expected.as_str())
+    }
+
     fn equal<T: PartialEq + fmt::Display>(&self, what: &str, found: T, expected: T) -> Result<(), JobError> {
         if found == expected {
             return Ok(());

@@ -1,20 +1,32 @@
-//! The `evaluate` job: how well a model predicts the classes of a shard.
+//! The `evaluate` job: how well a model predicts the classes or labels of a shard.
+//!
+//! In: a model, the test shard, and other samples to choose thresholds on. Out: metrics, and the predictions they come
+//! from. Start at [`run`]; [`scores`] serves baselines too.
+
+mod predictions;
+
+use std::{collections::HashSet, path::Path};
 
 use contract::{
     args::EvaluateArgs,
     exit::JobExit,
     job::{JobError, write_json},
-    metrics::{ClassScores, Metrics, Scores, Subject},
+    metrics::{Metrics, Scores, Subject},
+    tensors::Header,
     units::SampleCount,
 };
-use kernels::metrics::{log_softmax, score};
+use kernels::metrics;
 use ndarray::ArrayView2;
+
+pub use predictions::{Judgement, Predictions};
 
 use crate::{
     batches::{Batch, Samples},
     checks::{Expected, Owner},
     data::shard::Shard,
-    model::{Mode, Model, Pass, Weights},
+    device::Place,
+    model::{Frozen, Mode, Model, Pass, Weights},
+    personal,
     threads::with_threads,
 };
 
@@ -32,7 +44,13 @@ pub fn run(args: &EvaluateArgs) -> Result<(), JobError> {
         batch_size,
         threads,
         global,
+        client,
+        personal,
         shard: shard_file,
+        validation_shard,
+        seed,
+        device,
+        predictions,
         metrics,
     } = args;
     let expected = Expected {
@@ -40,28 +58,131 @@ pub fn run(args: &EvaluateArgs) -> Result<(), JobError> {
         dataset,
         spec_digest,
     };
-    let (header, model, weights) = expected.model(global.path(), *round)?;
+    let (header, model, mut weights) = expected.model(global.path(), *round)?;
+    match (client, personal) {
+        (Some(client), Some(file)) => {
+            let whose = (*client, *round);
+            personal::apply(&expected, file.path(), whose, &model, &mut weights)?;
+        }
+        (None, None) => {}
+        (Some(_), None) | (None, Some(_)) => {
+            return Err(
+                JobError::new(JobExit::Usage, "`--client` and `--personal` go together")
+                    .help("give the client and what it kept, or neither to evaluate the global model"),
+            );
+        }
+    }
+    let model = model.at(Place::find(*device)?);
     let of_shard = Expected {
         dataset: test_dataset,
         ..expected
     };
     let shard = of_shard.shard(shard_file.path(), Owner::Test, model.input())?;
-    let samples = Samples::new(&[(shard_file.path(), &shard)], model.input())?;
-    let predicted = with_threads(*threads, || predict(&model, &weights, &samples, *batch_size))?;
+    same_target(shard_file.path(), &header, &shard)?;
+    let validation = match validation_shard {
+        None => None,
+        Some(file) => {
+            let validation = expected.shard(file.path(), Owner::Validation, model.input())?;
+            check_apart(file.path(), &validation, &shard)?;
+            Some((file.path(), validation))
+        }
+    };
+    let judged = with_threads(*threads, || {
+        let thresholds = match &validation {
+            None => None,
+            Some((path, validation)) => Some(thresholds(&model, &weights, (path, validation), *batch_size)?),
+        };
+        let samples = Samples::new(&[(shard_file.path(), &shard)], model.input())?;
+        let logits = predict(&model, &weights, &samples, *batch_size)?;
+        let judgement = Judgement {
+            thresholds,
+            seed: *seed,
+        };
+        let judged = Predictions::new(&header, &shard, logits, judgement);
+        let scores = judged.scores()?;
+        Ok((judged, scores))
+    })?;
+    let (judged, scores) = judged;
     let report = Metrics {
         fedwing_metrics: Metrics::VERSION,
         experiment: Some(experiment.clone()),
         dataset: Some(dataset.clone()),
         spec_digest: Some(spec_digest.clone()),
-        synthetic: header.synthetic || shard.header().synthetic,
+        synthetic: judged.header.synthetic,
+        backend: Some(model.place().backend()),
         num_samples: SampleCount(shard.len() as u64),
         subject: Subject::Evaluate {
             round: *round,
             test_dataset: test_dataset.clone(),
+            client: *client,
         },
-        scores: Some(scores(&predicted, &shard)?),
+        scores: Some(scores),
     };
+    if let Some(file) = predictions {
+        judged.write(file.path())?;
+    }
     write_json(metrics.path(), &report)
+}
+
+/// Classes are no labels, though there may be as many.
+pub(crate) fn same_target(path: &Path, model: &Header, shard: &Shard) -> Result<(), JobError> {
+    let (found, expected) = (shard.header().target, model.target);
+    if found == expected {
+        return Ok(());
+    }
+    let reason = format!("it is about {found}, the model about {expected}");
+    Err(JobError::invalid(path, reason).help("pass the shard this job is planned with"))
+}
+
+/// What thresholds are chosen on is of other patients than what they are judged by.
+pub(crate) fn check_apart(path: &Path, validation: &Shard, test: &Shard) -> Result<(), JobError> {
+    let tested: HashSet<_> = test.patients().iter().collect();
+    let both = validation
+        .patients()
+        .iter()
+        .filter(|patient| tested.contains(patient));
+    match both.collect::<HashSet<_>>().len() {
+        0 => Ok(()),
+        both => {
+            let reason = format!("{both} of its patients have test samples too");
+            Err(JobError::invalid(path, reason)
+                .help("pass the validation shard that `prepare` wrote with the test shard"))
+        }
+    }
+}
+
+/// The probability from which on each class or label is told, chosen on the samples of a shard; see
+/// [`metrics::thresholds`].
+///
+/// # Errors
+/// As [`predict`]; `InputInvalid` naming the file if all or none of its samples have a class or label, or it is not about
+/// what the model is.
+pub fn thresholds(
+    model: &Model,
+    weights: &Weights,
+    (path, shard): (&Path, &Shard),
+    batch_size: u32,
+) -> Result<Vec<f64>, JobError> {
+    let samples = Samples::new(&[(path, shard)], model.input())?;
+    let logits = predict(model, weights, &samples, batch_size)?;
+    let shape = (shard.len(), model.input().classes as usize);
+    let unexpected = |error: String| JobError::new(JobExit::Unexpected, error);
+    let logits = ArrayView2::from_shape(shape, &logits).map_err(|error| unexpected(error.to_string()))?;
+    let truth = predictions::truth(shard.header().target, shard.labels());
+    metrics::thresholds(logits, truth).map_err(|error| match error {
+        metrics::ScoreError::OneSided {
+            output,
+            positives,
+            samples,
+        } => {
+            let name = shard.header().classes.get(output).map_or("", String::as_str);
+            let reason = format!(
+                "{positives} of its {samples} samples have `{name}`; a threshold needs samples with and without it"
+            );
+            JobError::invalid(path, reason).help("keep a larger share of the patients for validation")
+        }
+        error => unexpected(error.to_string()),
+    })
 }
 
 /// Class scores (logits) of every sample in order: samples × classes.
@@ -77,7 +198,7 @@ pub fn predict(
     if batch_size == 0 {
         return Err(JobError::new(JobExit::Usage, "`--batch-size` must be at least 1"));
     }
-    let mut pass = Pass::new(model, weights, Mode::Evaluation);
+    let mut pass = Pass::new(model, weights, Mode::Evaluation, &Frozen::none());
     let order: Vec<usize> = (0..samples.len()).collect();
     let classes = model.input().classes as usize;
     let mut predicted = Vec::with_capacity(order.len() * classes);
@@ -104,33 +225,15 @@ pub fn predict(
     }
 }
 
-/// Scores predictions against the classes of `shard`.
+/// Scores a model's outputs for the samples of `shard`.
 ///
 /// # Errors
-/// `InputInvalid` if the shard does not name its classes; `Unexpected` if predictions and shard differ in length.
-pub fn scores(predicted: &[f32], shard: &Shard) -> Result<Scores, JobError> {
-    let classes = &shard.header().classes;
-    let truth: Vec<u32> = shard.labels().iter().map(|label| u32::from(*label)).collect();
-    let unexpected = |error: String| JobError::new(JobExit::Unexpected, error);
-    let logits = ArrayView2::from_shape((truth.len(), classes.len()), predicted)
-        .map_err(|error| unexpected(error.to_string()))?;
-    let scored = score(log_softmax(logits).view(), &truth).map_err(|error| unexpected(error.to_string()))?;
-    let per_class = classes
-        .iter()
-        .zip(scored.per_class)
-        .map(|(label, class)| ClassScores {
-            label: label.clone(),
-            support: class.support,
-            precision: class.precision,
-            recall: class.recall,
-            f1: class.f1,
-            auroc: class.auroc,
-        });
-    Ok(Scores {
-        loss: scored.loss,
-        accuracy: scored.accuracy,
-        macro_f1: scored.macro_f1,
-        auroc: scored.auroc,
-        per_class: per_class.collect(),
-    })
+/// `Unexpected` if outputs and shard do not fit each other.
+pub fn scores(
+    model: &Header,
+    shard: &Shard,
+    predicted: Vec<f32>,
+    judgement: Judgement,
+) -> Result<Scores, JobError> {
+    Predictions::new(model, shard, predicted, judgement).scores()
 }

@@ -6,15 +6,16 @@ use contract::{
     ids::Round,
     job::JobError,
     tensors::{Header, TensorKind},
+    training::{Head, Target},
     units::SampleCount,
 };
 
-use crate::model::{Input, Model, ModelFile, Weights};
+use crate::model::{Input, Model, Weights, import};
 
 /// Runs the job.
 ///
 /// # Errors
-/// `Usage` for a network that does not exist; with `--weights`, `InputMissing`, `InputInvalid` or `NotFinite` naming the
+/// `Usage` for a network that does not exist, or for `--head` without `--weights`; with `--weights`, `InputMissing`, `InputInvalid` or `NotFinite` naming the
 /// file and tensor; `Io`.
 pub fn run(args: &InitArgs) -> Result<(), JobError> {
     let InitArgs {
@@ -25,8 +26,10 @@ pub fn run(args: &InitArgs) -> Result<(), JobError> {
         channels,
         image_size,
         classes,
+        target,
         seed,
         weights,
+        head,
         global,
     } = args;
     let input = Input {
@@ -35,8 +38,15 @@ pub fn run(args: &InitArgs) -> Result<(), JobError> {
         classes: *classes,
     };
     let model = Model::new(*arch, input).map_err(|error| JobError::new(JobExit::Usage, error.to_string()))?;
+    if head.is_some() && weights.is_none() {
+        return Err(JobError::new(
+            JobExit::Usage,
+            "`--head` says what to do with a file's head, but there is no file",
+        )
+        .help("give `--weights`, or leave `--head` out: without a file every tensor starts anew"));
+    }
     let weights = match weights {
-        Some(file) => ModelFile::open(file.path())?.weights(&model)?,
+        Some(file) => import(file.path(), &model, head.unwrap_or(Head::Kept), *seed)?,
         None => Weights::start(&model, *seed),
     };
     let header = Header {
@@ -52,6 +62,7 @@ pub fn run(args: &InitArgs) -> Result<(), JobError> {
         channels: *channels,
         image_size: *image_size,
         num_classes: *classes,
+        target: target.unwrap_or(Target::Classes),
         classes: Vec::new(),
         normalize: None,
     };

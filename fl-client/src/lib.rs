@@ -5,6 +5,7 @@
 //!
 //! Without the feature `train` there is no burn in the binary: it prepares data, makes and reveals keys, and refuses to train.
 
+pub mod allocator;
 #[cfg(feature = "train")]
 pub mod baseline;
 #[cfg(feature = "train")]
@@ -13,6 +14,8 @@ pub mod batches;
 pub mod checks;
 pub mod data;
 #[cfg(feature = "train")]
+pub mod device;
+#[cfg(feature = "train")]
 pub mod evaluate;
 #[cfg(feature = "train")]
 pub mod fit;
@@ -20,6 +23,9 @@ pub mod fit;
 pub mod init;
 pub mod keys;
 pub mod mask;
+pub mod memory;
+#[cfg(feature = "train")]
+pub mod method;
 #[cfg(feature = "train")]
 pub mod model;
 #[cfg(feature = "train")]
@@ -27,7 +33,11 @@ pub mod ops;
 #[cfg(feature = "train")]
 pub mod optim;
 #[cfg(feature = "train")]
+pub mod personal;
+#[cfg(feature = "train")]
 pub mod pieces;
+#[cfg(feature = "train")]
+pub mod recipe;
 #[cfg(feature = "train")]
 pub mod residual;
 pub mod reveal;

@@ -170,6 +170,9 @@ fn read_presence(of: &Identity, round: Round, path: &Path) -> Result<(ClientId, 
         Subject::Train {
             round: found,
             client,
+            validation_loss: _,
+            best_epoch: _,
+            privacy: _,
             epoch_loss: _,
             absent,
         } if found == round => Ok((

@@ -1,20 +1,22 @@
 //! The `train` job: one client's part in a round.
 //!
-//! In: the global model, the client's shard and, with an encoding, what the last one left out. Out: an update, metrics and
-//! what is left out now. Where absence is allowed, a client that cannot train sends an update that says so.
+//! In: the global model, the client's shard, what the client kept and, with an encoding, what the last one left out. Out: an
+//! update, metrics, what is kept and left out now. Where absence is allowed, a client that cannot train sends an update that
+//! says so, and what it kept is handed on.
 
 use std::path::Path;
 
 use contract::{
     aggregation::Encoding,
     args::TrainArgs,
-    argv::{ArgValue, OutputFile},
+    argv::{ArgValue, CheckpointFile, InputFile, OutputFile},
     exit::JobExit,
     ids::{ClientId, Round},
     job::{JobError, write_json},
-    metrics::{Metrics, Subject},
+    metrics::{Metrics, SamplePrivacySpent, Subject},
+    recipe::{Method, Recipe},
     secure::Identity,
-    tensors::{ABSENT, ENCODING, Header, LOCAL_STEPS, TensorKind},
+    tensors::{ABSENT, ENCODING, Header, LOCAL_STEPS, TRAIN_LOSS, TensorKind},
     training::Absence,
     units::SampleCount,
 };
@@ -22,12 +24,14 @@ use contract::{
 use crate::{
     batches::Samples,
     checks::{Expected, Owner},
-    fit::{Course, fit},
+    device::Place,
+    fit::{Course, Outcome, checkpoint, progress::Reporter},
     keys::KeyRing,
     mask::{Masks, Tensor, Values},
-    model::{Model, Weights},
-    optim::local_steps,
-    pieces::write_pieces,
+    method::{Done, Side, check_flag, scaffold::ServerVariate},
+    model::Weights,
+    personal::{Personal, word},
+    pieces::{Piece, write_pieces},
     residual::Residual,
     threads::with_threads,
     update::{self, EncodedUpdate},
@@ -48,15 +52,20 @@ pub fn run(args: &TrainArgs) -> Result<(), JobError> {
         round,
         client,
         epochs,
-        batch_size,
-        optimizer,
+        recipe,
         seed,
         threads,
+        device,
+        progress,
+        checkpoint,
         global,
         shard,
         encoding,
         residual_in,
         residual_out,
+        personal_in,
+        personal_out,
+        control,
         secret_key,
         public_keys,
         absence,
@@ -69,16 +78,32 @@ pub fn run(args: &TrainArgs) -> Result<(), JobError> {
             "round 0 is the initial model; training starts with `--round 1`",
         )
     })?;
+    let recipe = crate::recipe::open(recipe.path())?;
+    check_method(args, &recipe)?;
     let expected = Expected {
         experiment,
         dataset,
         spec_digest,
     };
     let (header, model, weights) = expected.model(global.path(), before)?;
+    let model = model.at(Place::find(*device)?.computing_in(recipe.precision)?);
     let residual = match (residual_in, residual_out) {
         (Some(file), Some(_)) => Some(expected.residual(file.path(), *client, *round, &model)?),
         (None, Some(_)) => Some(Residual::zeros(&model)),
         (_, None) => None,
+    };
+    let personal = match personal_in {
+        Some(file) => {
+            let whose = (*client, *round);
+            Some(Personal::open(&expected, file.path(), whose, &recipe, &model)?)
+        }
+        None if recipe.is_personal() => Some(Personal::beginning(&recipe, &model, &weights)?),
+        None => None,
+    };
+    let server = match (recipe.method, control) {
+        (Method::Scaffold, Some(file)) => Some(ServerVariate::open(&expected, file.path(), before, &model)?),
+        (Method::Scaffold, None) => Some(ServerVariate::zeros(&model)),
+        _ => None,
     };
     let masks = match secret_key {
         None => None,
@@ -95,26 +120,43 @@ pub fn run(args: &TrainArgs) -> Result<(), JobError> {
             )?)
         }
     };
+    let checkpoint = checkpoint.as_ref().map(CheckpointFile::path);
+    let kept_as = Header {
+        round: Some(*round),
+        client: Some(*client),
+        ..header.clone()
+    };
     let task = Task {
         expected,
         round: *round,
         client: *client,
         course: Course {
-            epochs: *epochs,
-            batch_size: *batch_size,
-            optimizer: *optimizer,
-            seed: seed.derive(&format!("train round {round} client {client}")),
+            rounds_before: before.0,
+            lasting: *seed,
+            reporter: &Reporter::new(*progress),
+            ..Course::of(
+                *epochs,
+                &recipe,
+                seed.derive(&format!("train round {round} client {client}")),
+            )
         },
         threads: *threads,
         encoding: *encoding,
         header,
-        model,
-        weights,
+        side: Side {
+            model: &model,
+            global: &weights,
+            personal,
+            given: personal_in.as_ref().map(InputFile::path),
+            server,
+            checkpoint: checkpoint.map(|path| (path, &kept_as)),
+        },
         residual,
         masks,
     };
     let outputs = Outputs {
         update: update.path(),
+        personal: personal_out.as_ref().map(OutputFile::path),
         residual: residual_out.as_ref().map(OutputFile::path),
         metrics: metrics.path(),
     };
@@ -126,7 +168,8 @@ pub fn run(args: &TrainArgs) -> Result<(), JobError> {
             task.send_absence(&error, outputs)
         }
         ended => ended,
-    }
+    }?;
+    checkpoint.map_or(Ok(()), checkpoint::remove)
 }
 
 /// Flags that do not go together.
@@ -159,19 +202,46 @@ fn check_flags(args: &TrainArgs) -> Result<(), JobError> {
     Ok(())
 }
 
+/// Flags that go with what the recipe has a client do.
+fn check_method(args: &TrainArgs, recipe: &Recipe) -> Result<(), JobError> {
+    let keeps = recipe.is_personal();
+    let kept = match keeps {
+        true => "has the client keep something from round to round",
+        false => "has the client keep nothing from round to round",
+    };
+    if args.personal_in.is_some() {
+        check_flag(keeps, true, "--personal-in", kept)?;
+    }
+    check_flag(keeps, args.personal_out.is_some(), "--personal-out", kept)?;
+    if args.control.is_some() && recipe.method != Method::Scaffold {
+        let why = format!(
+            "has the method `{}`, which has no control variates",
+            word(recipe.method)
+        );
+        check_flag(false, true, "--control", &why)?;
+    }
+    if args.secret_key.is_some() && matches!(recipe.method, Method::Scaffold | Method::Qfedavg) {
+        let text = format!(
+            "`--secret-key`: `{}` needs what each client sends by itself, and masked updates tell their sum alone",
+            word(recipe.method)
+        );
+        return Err(JobError::new(JobExit::Usage, text).help("leave the key out, or choose another method"));
+    }
+    Ok(())
+}
+
 /// What training starts from: proven to belong to the job, none of it the client's data.
 struct Task<'a> {
     expected: Expected<'a>,
     round: Round,
     client: ClientId,
-    course: Course,
+    course: Course<'a>,
     threads: Option<u32>,
     encoding: Option<Encoding>,
     /// Of the global model.
     header: Header,
-    model: Model,
-    /// The global model's.
-    weights: Weights,
+    /// The global model, and what the method adds to training.
+    side: Side<'a>,
     /// With error feedback: what the last encoding left out.
     residual: Option<Residual>,
     /// With a secret key: what hides the update among the others'.
@@ -183,6 +253,7 @@ struct Task<'a> {
 struct Outputs<'a> {
     update: &'a Path,
     residual: Option<&'a Path>,
+    personal: Option<&'a Path>,
     metrics: &'a Path,
 }
 
@@ -190,11 +261,38 @@ struct Outputs<'a> {
 struct Trained {
     synthetic: bool,
     num_samples: SampleCount,
-    epoch_loss: Vec<f64>,
-    local_steps: f64,
-    weights: Weights,
+    done: Done,
     /// With an encoding.
     encoded: Option<(Encoding, EncodedUpdate)>,
+}
+
+/// What the metrics say of training.
+#[derive(Default)]
+struct Told {
+    epoch_loss: Vec<f64>,
+    validation_loss: Vec<f64>,
+    best_epoch: Option<u32>,
+    privacy: Option<SamplePrivacySpent>,
+    absent: Option<String>,
+}
+
+impl Told {
+    fn of(outcome: Outcome, privacy: Option<SamplePrivacySpent>) -> Self {
+        Self {
+            epoch_loss: outcome.epoch_loss,
+            validation_loss: outcome.validation_loss,
+            best_epoch: outcome.best_epoch,
+            privacy,
+            absent: None,
+        }
+    }
+
+    fn absent(reason: String) -> Self {
+        Self {
+            absent: Some(reason),
+            ..Self::default()
+        }
+    }
 }
 
 /// Whether what [`Task::train`] or [`Task::send`] ran into lies in the client's data or training, not in how the job was
@@ -215,27 +313,25 @@ fn is_the_clients(error: &JobError) -> bool {
 impl Task<'_> {
     /// Everything that the client's data or training can make fail, and nothing else.
     fn train(&self, shard: &Path) -> Result<Trained, JobError> {
-        let (model, course) = (&self.model, self.course);
+        let (model, course) = (self.side.model, self.course);
         let samples = self
             .expected
             .shard(shard, Owner::Client(self.client), model.input())?;
-        let mut weights = self.weights.clone();
-        let (epoch_loss, encoded) = with_threads(self.threads, || {
+        let (done, encoded) = with_threads(self.threads, || {
             let samples = Samples::new(&[(shard, &samples)], model.input())?;
-            let epoch_loss = fit(model, &mut weights, &samples, course)?;
+            let done = self.side.train(&samples, course)?;
             let encode = |encoding| {
                 let residual = self.residual.as_ref();
-                let update = update::encode(encoding, model, &self.weights, &weights, residual)?;
+                let update = update::encode(encoding, model, self.side.global, &done.sent, residual)?;
                 Ok((encoding, update))
             };
-            Ok((epoch_loss, self.encoding.map(encode).transpose()?))
+            let encoded = self.encoding.map(encode).transpose()?;
+            Ok((done, encoded))
         })?;
         Ok(Trained {
             synthetic: self.header.synthetic || samples.header().synthetic,
-            num_samples: SampleCount(samples.len() as u64),
-            epoch_loss,
-            local_steps: local_steps(course.optimizer, course.steps(samples.len())),
-            weights,
+            num_samples: SampleCount(done.outcome.trained_on),
+            done,
             encoded,
         })
     }
@@ -244,31 +340,53 @@ impl Task<'_> {
         let Trained {
             synthetic,
             num_samples,
-            epoch_loss,
-            local_steps,
-            weights,
+            done,
             encoded,
         } = trained;
+        let Done {
+            sent,
+            outcome,
+            controls,
+            train_loss,
+            privacy,
+            personal,
+        } = done;
+        let model = self.side.model;
         let header = self.update_header(synthetic, num_samples);
-        let steps = (LOCAL_STEPS, local_steps.write());
+        let steps = (LOCAL_STEPS, outcome.local_steps.write());
         if let Some(masks) = &self.masks {
-            self.send_masked(masks, &header, &[steps], &weights, outputs.update)?;
-            return self.report(&header, epoch_loss, None, outputs.metrics);
-        }
-        let mut metadata = header.to_metadata();
-        metadata.insert(steps.0.to_owned(), steps.1);
-        match encoded {
-            None => weights.save_with(outputs.update, &metadata, &self.model)?,
-            Some((encoding, update)) => {
-                metadata.insert(ENCODING.to_owned(), encoding.write());
-                let EncodedUpdate { pieces, residual } = update;
-                write_pieces(outputs.update, &metadata, pieces)?;
-                if let Some(file) = outputs.residual {
-                    residual.save(file, &header, &self.model)?;
+            self.send_masked(masks, &header, &[steps], &sent, outputs.update)?;
+        } else {
+            let mut metadata = header.to_metadata();
+            metadata.insert(steps.0.to_owned(), steps.1);
+            if let Some(loss) = train_loss {
+                metadata.insert(TRAIN_LOSS.to_owned(), loss.write());
+            }
+            match encoded {
+                None if controls.is_empty() => sent.save_with(outputs.update, &metadata, model)?,
+                None => {
+                    let specs = model.tensors().iter().enumerate();
+                    let mut pieces: Vec<Piece> = specs
+                        .map(|(place, spec)| update::as_it_is(spec.name.clone(), spec, &sent, place))
+                        .collect();
+                    pieces.extend(controls);
+                    write_pieces(outputs.update, &metadata, pieces)?;
+                }
+                Some((encoding, update)) => {
+                    metadata.insert(ENCODING.to_owned(), encoding.write());
+                    let EncodedUpdate { mut pieces, residual } = update;
+                    pieces.extend(controls);
+                    write_pieces(outputs.update, &metadata, pieces)?;
+                    if let Some(file) = outputs.residual {
+                        residual.save(file, &header, model)?;
+                    }
                 }
             }
         }
-        self.report(&header, epoch_loss, None, outputs.metrics)
+        if let (Some(file), Some(personal)) = (outputs.personal, personal) {
+            personal.save(file, &header, model)?;
+        }
+        self.report(&header, Told::of(outcome, privacy), outputs.metrics)
     }
 
     /// Sends what only a sum with the other clients' updates tells.
@@ -280,7 +398,7 @@ impl Task<'_> {
         weights: &Weights,
         update: &Path,
     ) -> Result<(), JobError> {
-        let specs = || self.model.tensors().iter().enumerate();
+        let specs = || self.side.model.tensors().iter().enumerate();
         let counters: Vec<Option<[u8; 8]>> = specs()
             .map(|(index, _)| weights.count(index).map(i64::to_le_bytes))
             .collect();
@@ -298,7 +416,7 @@ impl Task<'_> {
         with_threads(self.threads, || masks.write(update, header, metadata, &tensors))
     }
 
-    /// Sends no tensors but the reason; what the last encoding left out waits for the next update.
+    /// Sends no tensors but the reason; what the last encoding left out and what the client kept wait for its next update.
     fn send_absence(&self, error: &JobError, outputs: Outputs<'_>) -> Result<(), JobError> {
         let (client, round) = (self.client, self.round);
         let reason = error.message.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -307,10 +425,14 @@ impl Task<'_> {
         let mut metadata = header.to_metadata();
         metadata.insert(ABSENT.to_owned(), reason.clone());
         write_pieces(outputs.update, &metadata, Vec::new())?;
+        let model = self.side.model;
         if let (Some(file), Some(residual)) = (outputs.residual, &self.residual) {
-            residual.save(file, &header, &self.model)?;
+            residual.save(file, &header, model)?;
         }
-        self.report(&header, Vec::new(), Some(reason), outputs.metrics)
+        if let (Some(file), Some(personal)) = (outputs.personal, &self.side.personal) {
+            personal.hand_on(file, &header, model)?;
+        }
+        self.report(&header, Told::absent(reason), outputs.metrics)
     }
 
     fn update_header(&self, synthetic: bool, num_samples: SampleCount) -> Header {
@@ -324,24 +446,29 @@ impl Task<'_> {
         }
     }
 
-    fn report(
-        &self,
-        update: &Header,
-        epoch_loss: Vec<f64>,
-        absent: Option<String>,
-        metrics: &Path,
-    ) -> Result<(), JobError> {
+    fn report(&self, update: &Header, told: Told, metrics: &Path) -> Result<(), JobError> {
+        let Told {
+            epoch_loss,
+            validation_loss,
+            best_epoch,
+            privacy,
+            absent,
+        } = told;
         let report = Metrics {
             fedwing_metrics: Metrics::VERSION,
             experiment: Some(update.experiment.clone()),
             dataset: Some(update.dataset.clone()),
             spec_digest: Some(update.spec_digest.clone()),
             synthetic: update.synthetic,
+            backend: Some(self.side.model.place().backend()),
             num_samples: update.num_samples,
             subject: Subject::Train {
                 round: self.round,
                 client: self.client,
                 epoch_loss,
+                validation_loss,
+                best_epoch,
+                privacy,
                 absent,
             },
             scores: None,

@@ -62,7 +62,10 @@ pub fn encode(
             let left_out = encoded.left_out(&difference);
             Ok((pieces_of(spec, encoded), left_out))
         }
-        Role::Statistic | Role::Counter => Ok((vec![as_it_is(spec, trained, index)], Vec::new())),
+        Role::Statistic | Role::Counter => {
+            let piece = as_it_is(spec.name.clone(), spec, trained, index);
+            Ok((vec![piece], Vec::new()))
+        }
     };
     let tensors: Vec<Result<_, JobError>> = model.tensors().par_iter().enumerate().map(one).collect();
     let (mut pieces, mut left_out) = (Vec::new(), Vec::new());
@@ -83,11 +86,12 @@ fn refused(spec: &TensorSpec, error: codec::EncodeError) -> JobError {
         .help("lower the learning rate, or choose an encoding with a wider range such as `bf16` or `int8`")
 }
 
-fn as_it_is(spec: &TensorSpec, weights: &Weights, index: usize) -> Piece {
+/// The tensor at `index` with its values, under this name.
+pub fn as_it_is(name: String, spec: &TensorSpec, weights: &Weights, index: usize) -> Piece {
     match weights.count(index) {
-        None => Piece::floats(spec.name.clone(), &spec.shape, weights.real(index)),
+        None => Piece::floats(name, &spec.shape, weights.real(index)),
         Some(count) => Piece {
-            name: spec.name.clone(),
+            name,
             kind: PieceKind::I64,
             shape: spec.shape.clone(),
             bytes: count.to_le_bytes().to_vec(),
@@ -131,7 +135,7 @@ mod tests {
     fn model(arch: Arch) -> Model {
         let input = Input {
             channels: 1,
-            image_size: 8,
+            image_size: 32,
             classes: 2,
         };
         Model::new(arch, input).unwrap()

@@ -4,12 +4,12 @@
 
 use contract::{
     ids::Seed,
-    training::{Arch, Optimizer},
+    training::{Arch, Optimizer, Target},
 };
 use fl_client::{
     batches::Batch,
-    fit::take_step,
-    model::{Input, Mode, Model, Pass, Role, Weights},
+    fit::{loss::Criterion, step::Stepper},
+    model::{Frozen, Input, Mode, Model, Pass, Role, Weights},
     optim::Descent,
 };
 use safetensors::SafeTensors;
@@ -70,7 +70,7 @@ fn batch(number: usize, shape: [usize; 4], labels: &[u8]) -> Batch {
 }
 
 fn logits(model: &Model, weights: &Weights, batch: Batch) -> Vec<f32> {
-    let mut pass = Pass::new(model, weights, Mode::Evaluation);
+    let mut pass = Pass::new(model, weights, Mode::Evaluation, &Frozen::none());
     let images = pass.input(batch.pixels, batch.shape);
     model
         .forward(&mut pass, images)
@@ -95,8 +95,19 @@ fn assert_near(found: &[f32], name: &str, tolerance: f32) {
 fn steps(model: &Model, rule: Optimizer, batch: impl Fn() -> Batch, count: usize, prefix: &str) -> Weights {
     let mut weights = filled(model);
     let mut descent = Descent::new(rule);
+    let stepper = Stepper {
+        model,
+        criterion: &Criterion::plain(Target::Classes, model.input().classes as usize),
+        frozen: &Frozen::none(),
+        clip_norm: None,
+    };
     let losses: Vec<f32> = (0..count)
-        .map(|_| take_step(model, &mut weights, batch(), &mut descent).unwrap() as f32)
+        .map(|_| {
+            stepper
+                .take(&mut weights, batch(), &mut descent, &mut ())
+                .unwrap()
+                .mean() as f32
+        })
         .collect();
     assert_near(&losses, &format!("{prefix}.loss"), 1e-4);
     weights
@@ -138,6 +149,7 @@ fn three_sgd_steps_end_at_the_weights_of_pytorch() {
     let rule = Optimizer::Sgd {
         learning_rate: 0.05,
         momentum: 0.9,
+        nesterov: false,
         weight_decay: 0.01,
     };
     assert_small_cnn_follows(rule, "small_cnn.sgd");
@@ -145,13 +157,13 @@ fn three_sgd_steps_end_at_the_weights_of_pytorch() {
 
 #[test]
 fn three_adam_steps_end_at_the_weights_of_pytorch() {
-    let rule = Optimizer::Adam {
+    let rule = Optimizer::Adam(contract::training::Moments {
         learning_rate: 0.002,
         beta1: 0.9,
         beta2: 0.99,
         epsilon: 1e-6,
         weight_decay: 0.01,
-    };
+    });
     assert_small_cnn_follows(rule, "small_cnn.adam");
 }
 
@@ -171,6 +183,7 @@ fn resnet18_gives_logits_and_running_variance_of_pytorch() {
     let rule = Optimizer::Sgd {
         learning_rate: 0.001,
         momentum: 0.0,
+        nesterov: false,
         weight_decay: 0.0,
     };
     let weights = steps(&model, rule, batch, 1, "resnet18.sgd");

@@ -191,6 +191,7 @@ fn header(client: u32) -> Header {
         channels: 1,
         image_size: 8,
         num_classes: 2,
+        target: contract::training::Target::Classes,
         classes: Vec::new(),
         normalize: None,
     }
@@ -204,11 +205,15 @@ fn metrics(client: u32, absent: bool) -> Metrics {
         dataset: Some(of.dataset),
         spec_digest: Some(of.spec_digest),
         synthetic: true,
+        backend: None,
         num_samples: SampleCount(samples(client)),
         subject: Subject::Train {
             round: ROUND,
             client: of.client,
             epoch_loss: Vec::new(),
+            validation_loss: Vec::new(),
+            best_epoch: None,
+            privacy: None,
             absent: absent.then(|| "the loss is NaN".to_owned()),
         },
         scores: None,
@@ -569,6 +574,9 @@ fn reveal_refuses_metrics_that_are_not_each_clients_own_of_this_round() {
         round: Round(round),
         client: ClientId(client),
         epoch_loss: Vec::new(),
+        validation_loss: Vec::new(),
+        best_epoch: None,
+        privacy: None,
         absent: Some("no".to_owned()),
     };
     let mut other = absent.clone();
@@ -589,16 +597,17 @@ fn reveal_refuses_metrics_that_are_not_each_clients_own_of_this_round() {
     let evaluate = Subject::Evaluate {
         round: ROUND,
         test_dataset: "nih".parse().unwrap(),
+        client: None,
     };
     refused(
         &with_subject(evaluate),
         "it is of another kind, expected a client's training",
     );
     let mut newer = absent.clone();
-    newer.fedwing_metrics = 2;
+    newer.fedwing_metrics = Metrics::VERSION + 1;
     refused(
         &newer,
-        "it says `fedwing_metrics` 2, this program reads version 1",
+        "it says `fedwing_metrics` 3, this program reads version 2",
     );
 }
 

@@ -122,5 +122,6 @@ fn job(index: usize, program: &str, argv: Vec<String>) -> DagJob {
         retries: 0,
         after: Vec::new(),
         in_place: Vec::new(),
+        checkpoints: Vec::new(),
     }
 }

@@ -13,7 +13,7 @@ use contract::{
     job::JobError,
 };
 
-use super::{decode::MAX_SIDE, document, shard::MAX_CLASSES};
+use super::{decode::MAX_SIDE, document, shard::MAX_CLASSES, task};
 
 /// The largest settings file accepted, in bytes.
 const MAX_CONFIG: u64 = 1 << 20;
@@ -59,6 +59,13 @@ impl Config {
         check_task(&config.task, &mut faults);
         check_image(&config.image, &mut faults);
         check_test(&config.test, &config.source, &mut faults);
+        if let Some(share) = config.validation
+            && !(share > 0.0 && share < 1.0)
+        {
+            faults.push(format!(
+                "`validation` is {share}; use more than 0 and less than 1"
+            ));
+        }
         check_partition(&config, &mut faults);
         check_quality(config.quality, &mut faults);
         if faults.is_empty() {
@@ -147,16 +154,18 @@ fn check_task(task: &Task, faults: &mut Vec<String>) {
                 faults.push("`negative` has no labels; name at least one".to_owned());
             }
         }
-        Task::Multiclass { classes } => {
-            let distinct: BTreeSet<_> = classes.iter().collect();
-            let count = classes.len();
-            if !(2..=MAX_CLASSES as usize).contains(&count) || distinct.len() != count {
-                faults.push(format!(
-                    "`classes` has {count} labels, {} of them distinct; use 2 to {MAX_CLASSES}, each once",
-                    distinct.len()
-                ));
-            }
-        }
+        Task::Multiclass { classes } => check_names("classes", classes, faults),
+        Task::Multilabel { labels } => check_names("labels", labels, faults),
+    }
+}
+
+fn check_names(field: &str, names: &[String], faults: &mut Vec<String>) {
+    let distinct = names.iter().collect::<BTreeSet<_>>().len();
+    let count = names.len();
+    if !(2..=MAX_CLASSES as usize).contains(&count) || distinct != count {
+        faults.push(format!(
+            "`{field}` has {count} labels, {distinct} of them distinct; use 2 to {MAX_CLASSES}, each once"
+        ));
     }
 }
 
@@ -218,7 +227,7 @@ fn check_partition(config: &DatasetConfig, faults: &mut Vec<String>) {
     match config.partition {
         Partition::Iid | Partition::PatientHash => {}
         Partition::Pathological { classes } => {
-            let there = config.task.classes().len();
+            let there = task::split_classes(config.task.target(), config.task.classes().len());
             if classes == 0 || classes as usize > there {
                 faults.push(format!(
                     "`pathological` gives a client {classes} classes; use 1 to the {there} there are"

@@ -41,6 +41,7 @@ pub fn phantom_config() -> DatasetConfig {
             fit: Fit::Stretch,
         },
         test: TestSplit::Fraction(0.25),
+        validation: None,
         clients: 2,
         partition: Partition::Iid,
         quality: Quality {
@@ -56,7 +57,7 @@ pub fn manifest() -> Manifest {
     let row = |number: u32, client: Option<u32>| ManifestRow {
         image: format!("i{number}"),
         patient: format!("p{number}"),
-        class: number % 2,
+        labels: vec![number % 2],
         split: if client.is_some() {
             Split::Train
         } else {
@@ -70,8 +71,10 @@ pub fn manifest() -> Manifest {
         dataset: "cxr".parse().unwrap(),
         spec_digest: "0".repeat(64).parse().unwrap(),
         synthetic: false,
+        target: contract::training::Target::Classes,
         classes: vec!["a".to_owned(), "b".to_owned()],
         clients: 2,
+        validation: false,
         left_out: BTreeMap::new(),
         skipped: Vec::new(),
         duplicates: Vec::new(),

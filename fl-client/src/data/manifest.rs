@@ -12,6 +12,7 @@ use contract::{
     dataset::{Manifest, ManifestRow, Split},
     ids::ClientId,
     job::JobError,
+    training::Target,
 };
 
 use super::{document, placement::Place, shard::is_digest};
@@ -58,8 +59,20 @@ pub enum ManifestFault {
         /// Number of clients.
         clients: u32,
     },
-    /// A training image without a client, or a test image with one.
-    #[error("image `{image}` is neither a client's training image nor a test image")]
+    /// An image of a task of classes without one or with several, or labels that are out of order or there twice.
+    #[error("image `{image}` has the labels {labels:?}; expected {expected}")]
+    Labels {
+        /// The image.
+        image: String,
+        /// Its labels.
+        labels: Vec<u32>,
+        /// What the target asks for.
+        expected: &'static str,
+    },
+    /// A training image without a client, another image with one, or a validation image where there is no such side.
+    #[error(
+        "image `{image}` is neither a client's training image nor of the test side, nor of a validation side there is"
+    )]
     NoPlace {
         /// The image.
         image: String,
@@ -84,7 +97,7 @@ pub enum ManifestFault {
         /// The digest.
         digest: String,
     },
-    /// A client or the test side has no image.
+    /// A client or side has no image.
     #[error("there is no image for {place}")]
     Empty {
         /// What is empty.
@@ -112,7 +125,7 @@ pub fn read(path: &Path) -> Result<Manifest, JobError> {
     Ok(manifest)
 }
 
-/// Checks what a manifest promises: one place a patient, one row an image, no empty client and no empty test side; no
+/// Checks what a manifest promises: one place a patient, one row an image, no empty client and no empty side; no
 /// row is a skipped image; duplicates are of rows and cross what they say.
 ///
 /// # Errors
@@ -122,7 +135,7 @@ pub fn verify(manifest: &Manifest) -> Result<(), ManifestFault> {
     let mut images = HashSet::<&str>::new();
     let mut places = HashSet::<Place>::new();
     for row in &manifest.rows {
-        let place = place_of(row, manifest.clients)?;
+        let place = place_of(row, manifest)?;
         let first = *patients.entry(&row.patient).or_insert(place);
         if first != place {
             return Err(ManifestFault::PatientTwice {
@@ -135,13 +148,7 @@ pub fn verify(manifest: &Manifest) -> Result<(), ManifestFault> {
         if !images.insert(&row.image) {
             return Err(ManifestFault::ImageTwice { image: image() });
         }
-        if row.class as usize >= manifest.classes.len() {
-            return Err(ManifestFault::NoSuchClass {
-                image: image(),
-                class: row.class,
-                classes: manifest.classes.len(),
-            });
-        }
+        check_labels(row, manifest)?;
         places.insert(place);
     }
     check_skipped(manifest, &images)?;
@@ -153,11 +160,38 @@ pub fn verify(manifest: &Manifest) -> Result<(), ManifestFault> {
     }
     let mut expected = (0..manifest.clients)
         .map(|client| Place::Client(ClientId(client)))
+        .chain(manifest.validation.then_some(Place::Validation))
         .chain([Place::Test]);
     match expected.find(|place| !places.contains(place)) {
         Some(place) => Err(ManifestFault::Empty { place }),
         None => Ok(()),
     }
+}
+
+fn check_labels(row: &ManifestRow, manifest: &Manifest) -> Result<(), ManifestFault> {
+    let classes = manifest.classes.len();
+    if let Some(class) = row.labels.iter().find(|label| **label as usize >= classes) {
+        return Err(ManifestFault::NoSuchClass {
+            image: row.image.clone(),
+            class: *class,
+            classes,
+        });
+    }
+    let (right, expected) = match manifest.target {
+        Target::Classes => (row.labels.len() == 1, "the one class"),
+        Target::Labels => (
+            row.labels.is_sorted_by(|a, b| a < b),
+            "each label once, ascending",
+        ),
+    };
+    if right {
+        return Ok(());
+    }
+    Err(ManifestFault::Labels {
+        image: row.image.clone(),
+        labels: row.labels.clone(),
+        expected,
+    })
 }
 
 fn check_skipped(manifest: &Manifest, images: &HashSet<&str>) -> Result<(), ManifestFault> {
@@ -202,17 +236,21 @@ fn check_duplicates(manifest: &Manifest) -> Result<(), ManifestFault> {
     Ok(())
 }
 
-fn place_of(row: &ManifestRow, clients: u32) -> Result<Place, ManifestFault> {
+fn place_of(row: &ManifestRow, manifest: &Manifest) -> Result<Place, ManifestFault> {
     let image = || row.image.clone();
+    let clients = manifest.clients;
     match (row.split, row.client) {
         (Split::Test, None) => Ok(Place::Test),
+        (Split::Validation, None) if manifest.validation => Ok(Place::Validation),
         (Split::Train, Some(client)) if client.0 < clients => Ok(Place::Client(client)),
         (Split::Train, Some(client)) => Err(ManifestFault::NoSuchClient {
             image: image(),
             client,
             clients,
         }),
-        (Split::Train, None) | (Split::Test, Some(_)) => Err(ManifestFault::NoPlace { image: image() }),
+        (Split::Train, None) | (Split::Validation | Split::Test, _) => {
+            Err(ManifestFault::NoPlace { image: image() })
+        }
     }
 }
 
@@ -257,9 +295,26 @@ mod tests {
     }
 
     #[test]
+    fn images_may_have_any_number_of_labels_and_a_validation_side() {
+        let mut manifest = manifest();
+        manifest.target = Target::Labels;
+        manifest.rows[0].labels = vec![0, 1];
+        manifest.rows[1].labels = vec![];
+        (manifest.validation, manifest.clients) = (true, 1);
+        (manifest.rows[1].split, manifest.rows[1].client) = (Split::Validation, None);
+        assert_eq!(verify(&manifest), Ok(()));
+        manifest.rows[1].patient = "p2".to_owned();
+        let fault = verify(&manifest).unwrap_err().to_string();
+        assert!(
+            fault.contains("with the validation side and with the test side"),
+            "{fault}"
+        );
+    }
+
+    #[test]
     fn every_broken_promise_is_named() {
         type Change = fn(&mut Manifest);
-        let cases: [(Change, &str); 15] = [
+        let cases: [(Change, &str); 20] = [
             (
                 |m| m.rows[1].patient = m.rows[0].patient.clone(),
                 "patient `p0` is with client 0 and with client 1",
@@ -272,7 +327,18 @@ mod tests {
                 |m| m.rows[1].image = m.rows[0].image.clone(),
                 "image `i0` is there twice",
             ),
-            (|m| m.rows[0].class = 2, "the class 2, there are 2"),
+            (|m| m.rows[0].labels = vec![2], "the class 2, there are 2"),
+            (|m| m.rows[0].labels = vec![], "labels []; expected the one class"),
+            (
+                |m| m.rows[0].labels = vec![0, 1],
+                "labels [0, 1]; expected the one",
+            ),
+            (
+                |m| (m.target, m.rows[0].labels) = (Target::Labels, vec![1, 1]),
+                "labels [1, 1]; expected each label once",
+            ),
+            (|m| m.rows[2].split = Split::Validation, "image `i2` is neither"),
+            (|m| m.validation = true, "no image for the validation side"),
             (
                 |m| m.rows[0].client = Some(ClientId(2)),
                 "with client 2, there are 2",
@@ -331,8 +397,8 @@ mod tests {
             error.message.contains("patient `p0`") && error.help.is_some(),
             "{error}"
         );
-        broken.fedwing_manifest = 2;
+        broken.fedwing_manifest = 3;
         write_json(&path, &broken).unwrap();
-        assert!(read(&path).unwrap_err().message.contains("reads version 1"));
+        assert!(read(&path).unwrap_err().message.contains("reads version 2"));
     }
 }

@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | [`config`] | the settings file | settings in range |
 //! | [`source`] | tables and folders | rows: image, patient, labels, institution |
-//! | [`task`] | rows | samples with a class |
-//! | [`placement`] | samples | test side or one client each |
+//! | [`task`] | rows | samples with a class or labels |
+//! | [`placement`] | samples | test side, validation side or one client each |
 //! | [`manifest`] | a manifest | proof that no patient is in two places |
 //! | [`decode`] | an image file | grey pixels of one size |
 //! | [`shard`] | labels and pixels | a mapped file, and back |

@@ -1,20 +1,25 @@
-//! Decides where each sample goes: to the test side, or to one client.
+//! Decides where each sample goes: to the test side, to the validation side, or to one client.
 //!
-//! In: classified samples and the settings. Out: [`Placed`] samples in the same order. The rules are those of
+//! In: samples with their labels, and the settings. Out: [`Placed`] samples in the same order. The rules are those of
 //! [`kernels::partition`]; here the source's own split column is read, and sides or clients that cannot be used are
-//! refused. Always kept: a patient is in one place. Start at [`place`].
+//! refused. First the test side is held out, then of the patients left the validation side, then clients share the rest.
+//! Always kept: a patient is in one place. Start at [`place`].
 
 use std::collections::HashMap;
 
 use contract::{
-    dataset::{Partition, TestSplit},
+    dataset::{Partition, Split, TestSplit},
     exit::JobExit,
     ids::ClientId,
     job::JobError,
 };
 use kernels::partition::{self, PartitionError, Scheme, Side};
 
-use super::{config::Config, source::LeftOut, task::Sample};
+use super::{
+    config::Config,
+    source::LeftOut,
+    task::{self, Sample},
+};
 
 /// Why rows are left out when the source has its own split.
 pub const NOT_IN_SPLIT: &str = "split column says neither training nor testing";
@@ -24,14 +29,28 @@ pub const NOT_IN_SPLIT: &str = "split column says neither training nor testing";
 pub enum Place {
     /// Trained on by this client.
     Client(ClientId),
+    /// Thresholds are chosen on it.
+    Validation,
     /// Held out.
     Test,
+}
+
+impl Place {
+    /// The side it is on, and whose it is.
+    pub fn split(self) -> (Split, Option<ClientId>) {
+        match self {
+            Place::Client(client) => (Split::Train, Some(client)),
+            Place::Validation => (Split::Validation, None),
+            Place::Test => (Split::Test, None),
+        }
+    }
 }
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Place::Client(client) => write!(f, "client {client}"),
+            Place::Validation => f.write_str("the validation side"),
             Place::Test => f.write_str("the test side"),
         }
     }
@@ -52,7 +71,7 @@ pub struct Placed {
 /// `DataUnfit` if the samples cannot be divided as asked: a patient on both sides of a split column, an empty side or
 /// client, a class missing from a side. Each names what is missing and a way out.
 pub fn place(config: &Config, samples: Vec<Sample>, left_out: &mut LeftOut) -> Result<Vec<Placed>, JobError> {
-    let sided = match &config.test {
+    let mut sided = match &config.test {
         TestSplit::Fraction(fraction) => by_fraction(config, samples, *fraction)?,
         TestSplit::Column { name, train, test } => {
             let sided = by_column(samples, train, test, left_out);
@@ -60,21 +79,26 @@ pub fn place(config: &Config, samples: Vec<Sample>, left_out: &mut LeftOut) -> R
             sided
         }
     };
-    check_classes(config, sided.iter().map(|(sample, side)| (sample.class, *side)))?;
-    let clients = {
-        let train: Vec<_> = sided
+    if let Some(share) = config.validation {
+        split_validation(config, &mut sided, share)?;
+    }
+    check_classes(
+        config,
+        sided
             .iter()
-            .filter(|(_, side)| *side == Side::Train)
-            .map(|(sample, _)| view(config, sample))
-            .collect();
+            .map(|(sample, side)| (sample.labels.as_slice(), *side)),
+    )?;
+    let clients = {
+        let train = views(config, &sided);
         let seed = config.seed.derive("partition").0;
         partition::assign_clients(&train, config.clients, &scheme(config.partition), seed).map_err(unfit)?
     };
     let mut clients = clients.into_iter().map(ClientId);
     let placed = sided.into_iter().map(|(sample, side)| {
         let place = match side {
-            Side::Test => Place::Test,
-            Side::Train => Place::Client(clients.next().expect("one client a training sample")),
+            Split::Test => Place::Test,
+            Split::Validation => Place::Validation,
+            Split::Train => Place::Client(clients.next().expect("one client a training sample")),
         };
         Placed { sample, place }
     });
@@ -90,10 +114,9 @@ pub fn check_left<'a>(
     config: &Config,
     left: impl Iterator<Item = &'a Placed> + Clone,
 ) -> Result<(), JobError> {
-    let sided = left.clone().map(|Placed { sample, place }| match place {
-        Place::Client(_) => (sample.class, Side::Train),
-        Place::Test => (sample.class, Side::Test),
-    });
+    let sided = left
+        .clone()
+        .map(|Placed { sample, place }| (sample.labels.as_slice(), place.split().0));
     check_classes(config, sided)?;
     let fewest = match config.partition {
         Partition::Dirichlet { min_size, .. } | Partition::QuantitySkew { min_size, .. } => min_size.max(1),
@@ -126,10 +149,33 @@ fn view<'a>(config: &Config, sample: &'a Sample) -> partition::Sample<'a> {
     };
     partition::Sample {
         patient: &sample.row.patient,
-        class: sample.class,
+        class: task::split_class(&sample.labels, config.task.classes().len()),
         institution: sample.row.site.as_deref(),
         attribute: attribute.map(String::as_str),
     }
+}
+
+/// The training samples, as far as partitioning goes.
+fn views<'a>(config: &Config, sided: &'a [(Sample, Split)]) -> Vec<partition::Sample<'a>> {
+    let train = sided.iter().filter(|(_, side)| *side == Split::Train);
+    train.map(|(sample, _)| view(config, sample)).collect()
+}
+
+/// Takes a share of the patients out of the training side.
+fn split_validation(config: &Config, sided: &mut [(Sample, Split)], share: f64) -> Result<(), JobError> {
+    let seed = config.seed.derive("validation-split").0;
+    let drawn = partition::split_test(&views(config, sided), share, seed).map_err(|error| {
+        let text = format!("no validation samples can be taken out of the training side: {error}");
+        JobError::new(JobExit::DataUnfit, text)
+    })?;
+    let train = sided.iter_mut().filter(|(_, side)| *side == Split::Train);
+    for ((_, side), drawn) in train.zip(drawn) {
+        match drawn {
+            Side::Train => {}
+            Side::Test => *side = Split::Validation,
+        }
+    }
+    Ok(())
 }
 
 fn scheme(partition: Partition) -> Scheme {
@@ -159,10 +205,14 @@ fn by_fraction(
     config: &Config,
     samples: Vec<Sample>,
     fraction: f64,
-) -> Result<Vec<(Sample, Side)>, JobError> {
+) -> Result<Vec<(Sample, Split)>, JobError> {
     let views: Vec<_> = samples.iter().map(|sample| view(config, sample)).collect();
     let seed = config.seed.derive("test-split").0;
     let sides = partition::split_test(&views, fraction, seed).map_err(unfit)?;
+    let sides = sides.into_iter().map(|side| match side {
+        Side::Train => Split::Train,
+        Side::Test => Split::Test,
+    });
     Ok(samples.into_iter().zip(sides).collect())
 }
 
@@ -171,12 +221,12 @@ fn by_column(
     train: &[String],
     test: &[String],
     left_out: &mut LeftOut,
-) -> Vec<(Sample, Side)> {
+) -> Vec<(Sample, Split)> {
     let mut sided = Vec::with_capacity(samples.len());
     for sample in samples {
         match &sample.row.split {
-            Some(value) if train.contains(value) => sided.push((sample, Side::Train)),
-            Some(value) if test.contains(value) => sided.push((sample, Side::Test)),
+            Some(value) if train.contains(value) => sided.push((sample, Split::Train)),
+            Some(value) if test.contains(value) => sided.push((sample, Split::Test)),
             _ => left_out.count(NOT_IN_SPLIT),
         }
     }
@@ -184,7 +234,7 @@ fn by_column(
 }
 
 /// A published split may be by image: a patient on both sides is refused, not moved.
-fn check_patients(column: &str, sided: &[(Sample, Side)]) -> Result<(), JobError> {
+fn check_patients(column: &str, sided: &[(Sample, Split)]) -> Result<(), JobError> {
     let mut first = HashMap::new();
     for (sample, side) in sided {
         let (before, image) = *first
@@ -205,16 +255,23 @@ fn check_patients(column: &str, sided: &[(Sample, Side)]) -> Result<(), JobError
     Ok(())
 }
 
-/// Both sides need every class: one that is not there can be neither learnt nor measured.
-fn check_classes(config: &Config, sided: impl Iterator<Item = (u32, Side)> + Clone) -> Result<(), JobError> {
+/// Every side needs every class: one that is not there can be neither learnt nor measured.
+fn check_classes<'a>(
+    config: &Config,
+    sided: impl Iterator<Item = (&'a [u32], Split)> + Clone,
+) -> Result<(), JobError> {
     let classes = config.task.classes();
     let column = matches!(config.test, TestSplit::Column { .. });
-    for (side, name) in [(Side::Train, "training"), (Side::Test, "test")] {
-        let mut counts = vec![0u64; classes.len()];
-        for (class, _) in sided.clone().filter(|(_, other)| *other == side) {
-            counts[class as usize] += 1;
+    let validation = config.validation.map(|_| (Split::Validation, "validation"));
+    let sides = [(Split::Train, "training"), (Split::Test, "test")];
+    for (side, name) in sides.into_iter().chain(validation) {
+        let (mut all, mut counts) = (0u64, vec![0u64; classes.len()]);
+        for (labels, _) in sided.clone().filter(|(_, other)| *other == side) {
+            all += 1;
+            for label in labels {
+                counts[*label as usize] += 1;
+            }
         }
-        let all: u64 = counts.iter().sum();
         let reason = match counts.iter().position(|count| *count == 0) {
             None => continue,
             Some(_) if all == 0 => format!("the {name} side has no images"),
@@ -223,7 +280,9 @@ fn check_classes(config: &Config, sided: impl Iterator<Item = (u32, Side)> + Clo
                 classes[class]
             ),
         };
-        let help = if column {
+        let help = if side == Split::Validation {
+            "take another share for validation, ask for classes more patients have, or take another seed"
+        } else if column {
             "check the values that mean training and testing, or split by `fraction`"
         } else {
             "hold out another fraction, ask for classes more patients have, or take another seed"

@@ -1,5 +1,5 @@
-//! Shards: one client's samples, or the test samples, as a safetensors file of grey pixels, class indices and hashes of
-//! patients.
+//! Shards: one client's samples, or the test or validation samples, as a safetensors file of grey pixels, class indices
+//! (or 0 and 1 for each label) and hashes of patients.
 //!
 //! In: a path, or [`Contents`] and rows of pixels. Out: a [`Shard`] whose every claim has been checked, or a file
 //! written whole or not at all. The same contents and pixels always give the same bytes. No identifier, attribute, name
@@ -26,12 +26,13 @@ use std::{
 };
 
 use contract::{
-    dataset::Depth,
+    dataset::{Depth, Split},
     job::JobError,
     tensors::{
-        Header, MAX_HEADER, NUM_PATIENTS, SHARD_IMAGES, SHARD_LABELS, SHARD_PATIENTS, SOURCE_DIGEST,
-        TensorKind,
+        Header, MAX_HEADER, NUM_PATIENTS, SHARD_IMAGES, SHARD_LABELS, SHARD_PATIENTS, SHARD_SPLIT,
+        SOURCE_DIGEST, TensorKind,
     },
+    training::Target,
 };
 use memmap2::{Mmap, MmapOptions};
 use safetensors::tensor::{Dtype, Metadata};
@@ -85,13 +86,15 @@ impl<'a> Pixels<'a> {
 /// Samples read from a file: square grey images, the class of each, and whose each is.
 ///
 /// # Invariants
-/// `pixels().len() == len() * image_size²`, `labels().len() == patients().len() == len()`,
-/// `len() == header().num_samples > 0`, every label is below `header().num_classes`, [`Shard::normalize`] has finite
-/// values with a divisor above 0, and `num_patients()` is the number of distinct `patients()`.
+/// `pixels().len() == len() * image_size²`, `labels().len() == len() * label_columns()`, `patients().len() == len()`,
+/// `len() == header().num_samples > 0`, every class is below `header().num_classes` (every label 0 or 1),
+/// [`Shard::normalize`] has finite values with a divisor above 0, `num_patients()` is the number of distinct
+/// `patients()`, and there is a client if and only if `split()` is training.
 #[derive(Debug)]
 pub struct Shard {
     header: Header,
     normalize: (f64, f64),
+    split: Split,
     depth: Depth,
     map: Mmap,
     images: Range<usize>,
@@ -119,7 +122,7 @@ impl Shard {
             _ => Depth::U8,
         };
         let images = layout.tensor(path, SHARD_IMAGES, dtype(depth), &[samples, side, side])?;
-        let labels = layout.tensor(path, SHARD_LABELS, Dtype::U8, &[samples])?;
+        let labels = layout.tensor(path, SHARD_LABELS, Dtype::U8, &label_shape(&header, samples))?;
         let patients = layout.tensor(path, SHARD_PATIENTS, Dtype::U8, &[samples, 16])?;
         let known = [SHARD_IMAGES, SHARD_LABELS, SHARD_PATIENTS];
         if let Some(other) = layout
@@ -134,7 +137,11 @@ impl Shard {
                 format!("only {known:?}"),
             ));
         }
-        let (num_patients, source_digest) = read_facts(path, &layout.metadata)?;
+        let Facts {
+            num_patients,
+            source_digest,
+            split,
+        } = read_facts(path, &layout.metadata, &header)?;
         // SAFETY: the map is read-only and of a file that fedwing never writes in place; the module's documentation
         // says what happens when somebody else does.
         let map = unsafe {
@@ -151,6 +158,7 @@ impl Shard {
         Ok(Self {
             header,
             normalize,
+            split,
             depth,
             map,
             images,
@@ -168,12 +176,12 @@ impl Shard {
 
     /// Number of samples; at least 1.
     pub fn len(&self) -> usize {
-        self.labels.len()
+        self.patients.len()
     }
 
     /// Whether there are no samples: never, [`Shard::open`] refuses such a file.
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.patients.is_empty()
     }
 
     /// The bytes of [`Shard::pixels`]: of 8-bit images the pixel values themselves.
@@ -194,9 +202,19 @@ impl Shard {
         self.depth
     }
 
-    /// Class indices, one a sample.
+    /// Class indices, one a sample; or with several labels an image 0 and 1, samples × labels, row by row.
     pub fn labels(&self) -> &[u8] {
         &self.labels
+    }
+
+    /// How many of [`Shard::labels`] a sample has: one class index, or the number of labels.
+    pub fn label_columns(&self) -> usize {
+        label_columns(&self.header)
+    }
+
+    /// The side of the splits its samples are on.
+    pub fn split(&self) -> Split {
+        self.split
     }
 
     /// A salted hash of whose each sample is: equal hashes are the same patient.
@@ -326,16 +344,38 @@ fn dtype(depth: Depth) -> Dtype {
     }
 }
 
+/// How many label bytes a sample has.
+fn label_columns(header: &Header) -> usize {
+    match header.target {
+        Target::Classes => 1,
+        Target::Labels => header.num_classes as usize,
+    }
+}
+
+/// The shape of the tensor of labels.
+fn label_shape(header: &Header, samples: usize) -> Vec<usize> {
+    match header.target {
+        Target::Classes => vec![samples],
+        Target::Labels => vec![samples, header.num_classes as usize],
+    }
+}
+
 /// The metadata of a shard that no other tensor file has.
-fn read_facts(path: &Path, metadata: &Metadata) -> Result<(u64, String), JobError> {
+struct Facts {
+    num_patients: u64,
+    source_digest: String,
+    split: Split,
+}
+
+fn read_facts(path: &Path, metadata: &Metadata, header: &Header) -> Result<Facts, JobError> {
     let fields = metadata.metadata().as_ref();
     let field = |key: &str| {
         fields
             .and_then(|fields| fields.get(key))
             .map_or("", String::as_str)
     };
-    let (patients, digest) = (field(NUM_PATIENTS), field(SOURCE_DIGEST));
-    let Ok(patients) = patients.parse() else {
+    let (patients, digest, side) = (field(NUM_PATIENTS), field(SOURCE_DIGEST), field(SHARD_SPLIT));
+    let Ok(num_patients) = patients.parse() else {
         let found = format!("its metadata says {NUM_PATIENTS} `{patients}`");
         return Err(unlike(path, found, "a number of patients"));
     };
@@ -343,7 +383,34 @@ fn read_facts(path: &Path, metadata: &Metadata) -> Result<(u64, String), JobErro
         let found = format!("its metadata says {SOURCE_DIGEST} `{digest}`");
         return Err(unlike(path, found, "64 hexadecimal digits"));
     }
-    Ok((patients, digest.to_owned()))
+    let Some(split) = Split::ALL.into_iter().find(|split| split.as_str() == side) else {
+        let found = format!("its metadata says {SHARD_SPLIT} `{side}`");
+        return Err(unlike(path, found, "train, validation or test"));
+    };
+    check_split(path, header, split)?;
+    Ok(Facts {
+        num_patients,
+        source_digest: digest.to_owned(),
+        split,
+    })
+}
+
+/// Training samples are a client's, others nobody's.
+fn check_split(path: &Path, header: &Header, split: Split) -> Result<(), JobError> {
+    if header.client.is_some() == (split == Split::Train) {
+        return Ok(());
+    }
+    let client = header
+        .client
+        .map_or("no client".to_owned(), |client| format!("client {client}"));
+    Err(unlike(
+        path,
+        format!(
+            "its metadata says {SHARD_SPLIT} `{}` and {client}",
+            split.as_str()
+        ),
+        "a client's training samples, or other samples of none",
+    ))
 }
 
 /// Whether a text is a SHA-256 as fedwing writes it.
@@ -395,13 +462,22 @@ fn check_header(path: &Path, header: &Header) -> Result<(f64, f64), JobError> {
 }
 
 fn check_labels(path: &Path, header: &Header, labels: &[u8]) -> Result<(), JobError> {
-    let classes = header.num_classes;
-    match labels.iter().position(|label| u32::from(*label) >= classes) {
-        Some(sample) => Err(unlike(
-            path,
-            format!("sample {sample} has the label {}", labels[sample]),
-            format!("labels below its {classes} classes"),
-        )),
+    let (values, expected) = match header.target {
+        Target::Classes => (
+            header.num_classes,
+            format!("labels below its {} classes", header.num_classes),
+        ),
+        Target::Labels => (2, "0 or 1 for each label".to_owned()),
+    };
+    match labels.iter().position(|label| u32::from(*label) >= values) {
+        Some(at) => {
+            let sample = at / label_columns(header);
+            Err(unlike(
+                path,
+                format!("sample {sample} has the label {}", labels[at]),
+                expected,
+            ))
+        }
         None => Ok(()),
     }
 }

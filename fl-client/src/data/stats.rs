@@ -14,7 +14,7 @@ use contract::{
 };
 use kernels::partition::divergence::{self, DivergenceError};
 
-use super::{manifest, prepare::duplicates::crosses};
+use super::{manifest, prepare::duplicates::crosses, task};
 
 /// Counts a manifest.
 ///
@@ -35,8 +35,10 @@ fn count(manifest: &Manifest) -> Result<DatasetStats, DivergenceError> {
         dataset,
         spec_digest: _,
         synthetic,
+        target,
         classes,
         clients,
+        validation,
         left_out,
         skipped,
         duplicates,
@@ -48,17 +50,27 @@ fn count(manifest: &Manifest) -> Result<DatasetStats, DivergenceError> {
         |keep: &dyn Fn(&ManifestRow) -> bool| group(rows.iter().filter(|row| keep(row)), classes.len());
     let train = group(&|row| row.split == Split::Train);
     let test = group(&|row| row.split == Split::Test);
+    let validation = validation.then(|| group(&|row| row.split == Split::Validation));
+    // Distances are of distributions of one class a sample.
+    let split_counts = |keep: &dyn Fn(&ManifestRow) -> bool| {
+        let mut counts = vec![0_u64; task::split_classes(*target, classes.len())];
+        for row in rows.iter().filter(|row| keep(row)) {
+            counts[task::split_class(&row.labels, classes.len()) as usize] += 1;
+        }
+        counts
+    };
+    let all = split_counts(&|row| row.split == Split::Train);
     let clients = (0..*clients)
         .map(ClientId)
         .map(|client| {
-            let group = group(&|row| row.client == Some(client));
+            let own = split_counts(&|row| row.client == Some(client));
             Ok(ClientStats {
                 client,
-                kl: divergence::kl(&group.class_counts, &train.class_counts)?,
-                js: divergence::js(&group.class_counts, &train.class_counts)?,
-                hellinger: divergence::hellinger(&group.class_counts, &train.class_counts)?,
-                emd: divergence::emd(&group.class_counts, &train.class_counts)?,
-                group,
+                kl: divergence::kl(&own, &all)?,
+                js: divergence::js(&own, &all)?,
+                hellinger: divergence::hellinger(&own, &all)?,
+                emd: divergence::emd(&own, &all)?,
+                group: group(&|row| row.client == Some(client)),
             })
         })
         .collect::<Result<Vec<_>, _>>()?;
@@ -71,8 +83,10 @@ fn count(manifest: &Manifest) -> Result<DatasetStats, DivergenceError> {
         experiment: experiment.clone(),
         dataset: dataset.clone(),
         synthetic: *synthetic,
+        target: *target,
         classes: classes.clone(),
         train,
+        validation,
         test,
         clients,
         left_out: left_out.clone(),
@@ -88,10 +102,14 @@ fn group<'a>(rows: impl Iterator<Item = &'a ManifestRow>, classes: usize) -> Gro
         samples: 0,
         patients: 0,
         class_counts: vec![0; classes],
+        unlabelled: 0,
     };
     for row in rows {
         stats.samples += 1;
-        stats.class_counts[row.class as usize] += 1;
+        for label in &row.labels {
+            stats.class_counts[*label as usize] += 1;
+        }
+        stats.unlabelled += u64::from(row.labels.is_empty());
         patients.insert(row.patient.as_str());
     }
     stats.patients = patients.len() as u64;
@@ -102,7 +120,7 @@ fn group<'a>(rows: impl Iterator<Item = &'a ManifestRow>, classes: usize) -> Gro
 mod tests {
     use std::{collections::BTreeMap, f64::consts::LN_2};
 
-    use contract::job::read_json;
+    use contract::{job::read_json, training::Target};
     use tempfile::TempDir;
 
     use super::*;
@@ -112,7 +130,7 @@ mod tests {
         ManifestRow {
             image: image.to_owned(),
             patient: patient.to_owned(),
-            class,
+            labels: vec![class],
             split: if client.is_some() {
                 Split::Train
             } else {
@@ -146,6 +164,7 @@ mod tests {
             samples,
             patients,
             class_counts: counts.to_vec(),
+            unlabelled: 0,
         };
         assert_eq!(stats.train, group(4, 3, [2, 2]));
         assert_eq!(stats.test, group(1, 1, [0, 1]));
@@ -159,6 +178,40 @@ mod tests {
             assert!((client.kl - LN_2).abs() < 1e-12, "{client:?}");
             assert!((client.js - js).abs() < 1e-12, "{client:?}");
         }
+    }
+
+    #[test]
+    fn images_with_several_labels_count_for_each_and_as_their_first_in_distances() {
+        let mut manifest = manifest();
+        (manifest.target, manifest.validation) = (Target::Labels, true);
+        let labelled = |image: &str, labels: &[u32], client| ManifestRow {
+            labels: labels.to_vec(),
+            ..row(image, image, 0, client)
+        };
+        manifest.rows = vec![
+            labelled("a", &[0, 1], Some(0)),
+            labelled("b", &[], Some(0)),
+            labelled("c", &[1], Some(1)),
+            labelled("d", &[], Some(1)),
+            labelled("e", &[0, 1], None),
+            ManifestRow {
+                split: Split::Validation,
+                ..labelled("f", &[1], None)
+            },
+        ];
+        let stats = count(&manifest).unwrap();
+        let group = |samples, counts: [u64; 2], unlabelled| GroupStats {
+            samples,
+            patients: samples,
+            class_counts: counts.to_vec(),
+            unlabelled,
+        };
+        assert_eq!(stats.train, group(4, [1, 2], 2));
+        assert_eq!(stats.test, group(1, [1, 1], 0));
+        assert_eq!(stats.validation, Some(group(1, [0, 1], 0)));
+        assert_eq!(stats.clients[0].group, group(2, [1, 1], 1));
+        // [1/2, 0, 1/2] against [1/4, 1/4, 1/2]: half the sum of differences.
+        assert_eq!(stats.clients[0].emd, 0.25);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! From labels to classes.
 //!
-//! In: rows with label text, and what a model is asked to tell. Out: samples with a class index; rows that have none or
-//! several of the classes are counted. Start at [`classify`].
+//! In: rows with label text, and what a model is asked to tell. Out: samples with a class, or with any number of labels;
+//! rows of a task of classes that have none or several of them are counted. Start at [`classify`].
 
 use std::collections::BTreeMap;
 
-use contract::{dataset::Task, exit::JobExit, job::JobError};
+use contract::{dataset::Task, exit::JobExit, job::JobError, training::Target};
 
 use super::source::{LeftOut, Loaded, Row, guess};
 
@@ -14,16 +14,30 @@ pub const NO_CLASS: &str = "none of the classes";
 /// Why a row is left out of a multiclass task.
 pub const SEVERAL_CLASSES: &str = "several of the classes";
 
-/// A row and its class.
+/// A row and what it shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
     /// The image as its source describes it.
     pub row: Row,
-    /// Index into [`Task::classes`].
-    pub class: u32,
+    /// Indices into [`Task::classes`], ascending: the one class, or any number of labels.
+    pub labels: Vec<u32>,
 }
 
-/// Gives every row its class, in order. Images that cannot be used have none; the caller has taken them out.
+/// The one class a sample counts as where there must be one, in splits, partitions and distances: its class, or its
+/// first label in the task's order, or a further class `classes` if it has none of the labels.
+pub fn split_class(labels: &[u32], classes: usize) -> u32 {
+    labels.first().copied().unwrap_or(classes as u32)
+}
+
+/// How many values [`split_class`] has.
+pub fn split_classes(target: Target, classes: usize) -> usize {
+    match target {
+        Target::Classes => classes,
+        Target::Labels => classes + 1,
+    }
+}
+
+/// Gives every row its class or labels, in order. Images that cannot be used have none; the caller has taken them out.
 ///
 /// # Errors
 /// `DataUnfit` naming a class without a single image and the labels there are.
@@ -33,38 +47,43 @@ pub fn classify(task: &Task, loaded: Loaded) -> Result<(Vec<Sample>, LeftOut), J
         mut left_out,
         unusable: _,
     } = loaded;
-    let classes: Vec<_> = rows.iter().map(|row| class_of(task, &row.labels)).collect();
+    let labels: Vec<_> = rows.iter().map(|row| labels_of(task, &row.labels)).collect();
     let names = task.classes();
     for (index, name) in names.iter().enumerate() {
-        if !classes.contains(&Ok(index as u32)) {
+        if !labels
+            .iter()
+            .flatten()
+            .any(|labels| labels.contains(&(index as u32)))
+        {
             return Err(missing_class(task, name, &rows));
         }
     }
     let mut samples = Vec::with_capacity(rows.len());
-    for (row, class) in rows.into_iter().zip(classes) {
-        match class {
-            Ok(class) => samples.push(Sample { row, class }),
+    for (row, labels) in rows.into_iter().zip(labels) {
+        match labels {
+            Ok(labels) => samples.push(Sample { row, labels }),
             Err(reason) => left_out.count(reason),
         }
     }
     Ok((samples, left_out))
 }
 
-/// The class of an image with these labels, or why it has none.
-fn class_of(task: &Task, labels: &[String]) -> Result<u32, &'static str> {
+/// What an image with these labels is to the task, or why it is nothing to it.
+fn labels_of(task: &Task, labels: &[String]) -> Result<Vec<u32>, &'static str> {
+    let present = |names: &[String]| -> Vec<u32> {
+        let present = names.iter().zip(0..).filter(|(name, _)| labels.contains(name));
+        present.map(|(_, index)| index).collect()
+    };
     match task {
-        Task::Binary { negative } => Ok(u32::from(!labels.iter().all(|label| negative.contains(label)))),
-        Task::Multiclass { classes } => {
-            let mut present = classes
-                .iter()
-                .zip(0..)
-                .filter(|(class, _)| labels.contains(class));
-            match (present.next(), present.next()) {
-                (Some((_, index)), None) => Ok(index),
-                (None, _) => Err(NO_CLASS),
-                (Some(_), Some(_)) => Err(SEVERAL_CLASSES),
-            }
-        }
+        Task::Binary { negative } => Ok(vec![u32::from(
+            !labels.iter().all(|label| negative.contains(label)),
+        )]),
+        Task::Multiclass { classes } => match present(classes) {
+            one if one.len() == 1 => Ok(one),
+            none if none.is_empty() => Err(NO_CLASS),
+            _ => Err(SEVERAL_CLASSES),
+        },
+        Task::Multilabel { labels: asked } => Ok(present(asked)),
     }
 }
 
@@ -75,7 +94,7 @@ fn missing_class(task: &Task, class: &str, rows: &[Row]) -> JobError {
     }
     let wanted = match task {
         Task::Binary { negative } => negative.as_slice(),
-        Task::Multiclass { .. } => &[class.to_owned()],
+        Task::Multiclass { .. } | Task::Multilabel { .. } => &[class.to_owned()],
     };
     let unknown = wanted.iter().find(|label| !counts.contains_key(label));
     let guess = unknown.and_then(|label| guess(label, counts.keys().copied()));
@@ -125,7 +144,33 @@ mod tests {
     }
 
     fn classes(samples: &[Sample]) -> Vec<u32> {
-        samples.iter().map(|sample| sample.class).collect()
+        samples
+            .iter()
+            .map(|sample| split_class(&sample.labels, 9))
+            .collect()
+    }
+
+    #[test]
+    fn an_image_keeps_every_label_asked_for_and_stays_without_any() {
+        let task = Task::Multilabel {
+            labels: ["Mass", "Edema"].map(str::to_owned).to_vec(),
+        };
+        let source = loaded(&["Edema|Hernia|Mass", "Edema", "No Finding", "", "Mass|Mass"]);
+        let (samples, left_out) = classify(&task, source).unwrap();
+        let labels: Vec<_> = samples.iter().map(|sample| sample.labels.as_slice()).collect();
+        assert_eq!(labels, [&[0, 1][..], &[1], &[], &[], &[0]]);
+        let of = |sample: &Sample| split_class(&sample.labels, 2);
+        assert_eq!(samples.iter().map(of).collect::<Vec<_>>(), [0, 1, 2, 2, 0]);
+        assert_eq!(
+            (split_classes(task.target(), 2), left_out),
+            (3, LeftOut::default())
+        );
+        let error = classify(&task, loaded(&["Mass", "Edemma"])).unwrap_err();
+        assert_eq!(error.exit, JobExit::DataUnfit);
+        assert!(
+            error.message.contains("`Edema` (did you mean `Edemma`?)"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod made;
 mod quality;
 mod real;
 mod resume;
+mod splits;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -20,6 +21,7 @@ use contract::{
     ids::ClientId,
     job::{JobError, read_json, write_json},
     tensors::TensorKind,
+    training::Target,
 };
 use image::{DynamicImage, GrayImage, Luma};
 use tempfile::TempDir;
@@ -61,6 +63,10 @@ impl Job {
                 .map(|client| name(self.shard(client)).as_str().into())
                 .collect(),
             test_shard: name(self.path("test.safetensors")).as_str().into(),
+            validation_shard: self.config.validation.map(|_| {
+                let path = name(self.path("validation.safetensors"));
+                path.as_str().into()
+            }),
         }
     }
 
@@ -78,6 +84,7 @@ impl Job {
             clients: (0..self.config.clients)
                 .map(|client| open(self.shard(client)))
                 .collect(),
+            validation: (self.config.validation).map(|_| open(self.path("validation.safetensors"))),
             test: open(self.path("test.safetensors")),
         }
     }
@@ -98,6 +105,11 @@ impl Job {
             .map(|client| format!("c{client}.safetensors"))
             .collect();
         expected.extend(["manifest.json".to_owned(), "test.safetensors".to_owned()]);
+        expected.extend(
+            self.config
+                .validation
+                .map(|_| "validation.safetensors".to_owned()),
+        );
         assert_eq!(names, expected);
         outputs
     }
@@ -138,6 +150,7 @@ impl Job {
 struct Prepared {
     manifest: Manifest,
     clients: Vec<Shard>,
+    validation: Option<Shard>,
     test: Shard,
 }
 
@@ -150,6 +163,7 @@ impl Prepared {
         let Self {
             manifest,
             clients,
+            validation,
             test,
         } = self;
         let mut places = HashMap::new();
@@ -167,14 +181,29 @@ impl Prepared {
         let shards = clients
             .iter()
             .enumerate()
-            .map(|(client, shard)| (Some(ClientId(client as u32)), shard));
-        for (client, shard) in shards.chain([(None, test)]) {
-            let rows = manifest.rows.iter().filter(|row| row.client == client);
-            let classes: Vec<u8> = rows.map(|row| row.class as u8).collect();
-            assert_eq!(shard.labels(), classes);
+            .map(|(client, shard)| (Split::Train, Some(ClientId(client as u32)), shard));
+        let held = validation.iter().map(|shard| (Split::Validation, None, shard));
+        let held = held.chain([(Split::Test, None, test)]);
+        for (split, client, shard) in shards.chain(held) {
+            let rows = || {
+                let rows = manifest.rows.iter();
+                rows.filter(move |row| (row.split, row.client) == (split, client))
+            };
+            assert_eq!(shard.split(), split);
+            let labels: Vec<u8> = match manifest.target {
+                Target::Classes => rows().map(|row| row.labels[0] as u8).collect(),
+                Target::Labels => rows()
+                    .flat_map(|row| {
+                        let names = 0..manifest.classes.len() as u32;
+                        names.map(|label| u8::from(row.labels.contains(&label)))
+                    })
+                    .collect(),
+            };
+            assert_eq!(shard.labels(), labels);
+            assert_eq!(shard.header().target, manifest.target);
             assert_eq!(shard.source_digest(), manifest.source_digest);
             // The same patient has the same hash, and no two have one.
-            let rows = manifest.rows.iter().filter(|row| row.client == client);
+            let rows = rows();
             let whose: HashSet<_> = rows.map(|row| &row.patient).zip(shard.patients()).collect();
             let hashes: HashSet<_> = whose.iter().map(|(_, hash)| *hash).collect();
             let patients: HashSet<_> = whose.iter().map(|(patient, _)| *patient).collect();

@@ -1,6 +1,6 @@
 //! Layers: the tensors they declare and what they compute, as PyTorch's of the same names.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, activation::relu};
 
 use super::{
     pass::{BatchStatistics, LoneValue, Mode, Pass},
@@ -47,6 +47,12 @@ impl Conv2d {
         Self::new(schema, name, shape, Start::NormalFanOut { fan_out })
     }
 
+    /// Without a bias, started as torchvision does in DenseNets.
+    pub(super) fn after_norm(schema: &mut Schema, name: &str, shape: ConvShape) -> Self {
+        let fan_in = shape.inputs * shape.kernel * shape.kernel;
+        Self::new(schema, name, shape, Start::NormalFanIn { fan_in })
+    }
+
     fn new(schema: &mut Schema, name: &str, shape: ConvShape, start: Start) -> Self {
         let ConvShape {
             inputs,
@@ -78,12 +84,69 @@ impl Conv2d {
     }
 }
 
+/// Convolution of each channel by itself, without a bias, started as torchvision does in EfficientNets.
+pub(super) struct DepthwiseConv2d {
+    weight: Slot,
+    slide: Slide,
+}
+
+impl DepthwiseConv2d {
+    /// A square kernel with a border that keeps the size, but for the stride.
+    pub(super) fn new(
+        schema: &mut Schema,
+        name: &str,
+        channels: usize,
+        kernel: usize,
+        stride: usize,
+    ) -> Self {
+        // PyTorch counts the outputs of all groups.
+        let fan_out = channels * kernel * kernel;
+        let shape = [channels, 1, kernel, kernel];
+        let start = Start::NormalFanOut { fan_out };
+        Self {
+            weight: schema.add(format!("{name}.weight"), &shape, Role::Trained, start),
+            slide: Slide::square(stride, kernel / 2),
+        }
+    }
+
+    pub(super) fn forward(&self, pass: &Pass, x: Tensor<4>) -> Tensor<4> {
+        ops::grouped_conv2d(x, pass.tensor(self.weight), self.slide)
+    }
+}
+
+/// A 1×1 convolution of images of one pixel: `x·Wᵀ + b`, started as torchvision does in EfficientNets.
+pub(super) struct PixelConv2d {
+    weight: Slot,
+    bias: Slot,
+    shape: [usize; 2],
+}
+
+impl PixelConv2d {
+    pub(super) fn new(schema: &mut Schema, name: &str, inputs: usize, outputs: usize) -> Self {
+        let start = Start::NormalFanOut { fan_out: outputs };
+        let zero = Start::Constant(0.0);
+        let shape = [outputs, inputs, 1, 1];
+        Self {
+            weight: schema.add(format!("{name}.weight"), &shape, Role::Trained, start),
+            bias: schema.add(format!("{name}.bias"), &[outputs], Role::Trained, zero),
+            shape: [outputs, inputs],
+        }
+    }
+
+    pub(super) fn forward(&self, pass: &Pass, x: Tensor<2>) -> Tensor<2> {
+        let weight = pass.tensor::<4>(self.weight).reshape(self.shape);
+        x.matmul(weight.transpose()) + pass.tensor::<1>(self.bias).unsqueeze()
+    }
+}
+
 /// What follows a normalisation.
 pub(super) enum Then<'a> {
     /// Nothing.
     Nothing,
     /// ReLU.
     Relu,
+    /// SiLU.
+    Silu,
     /// A shortcut is added, then ReLU.
     AddRelu(&'a Tensor<4>),
 }
@@ -120,6 +183,9 @@ impl BatchNorm2d {
         then: Then<'_>,
     ) -> Result<Tensor<4>, LoneValue> {
         match pass.mode() {
+            Mode::Training if pass.is_frozen(self.weight) && pass.is_frozen(self.bias) => {
+                Ok(self.fixed(pass, x, then))
+            }
             Mode::Training => self.train(pass, x, then),
             Mode::Evaluation => Ok(self.evaluate(pass, x, then)),
         }
@@ -137,6 +203,7 @@ impl BatchNorm2d {
         let normalized = match then {
             Then::Nothing => ops::batch_norm(x, affine, NORM_EPSILON, Activation::None),
             Then::Relu => ops::batch_norm(x, affine, NORM_EPSILON, Activation::Relu),
+            Then::Silu => ops::batch_norm_silu(x, affine, NORM_EPSILON),
             Then::AddRelu(shortcut) => ops::batch_norm_add_relu(x, affine, shortcut.clone(), NORM_EPSILON),
         };
         pass.record(BatchStatistics {
@@ -150,16 +217,38 @@ impl BatchNorm2d {
         Ok(normalized.out)
     }
 
-    fn evaluate(&self, pass: &Pass, x: Tensor<4>, then: Then<'_>) -> Tensor<4> {
+    /// Scale and shift by the running statistics.
+    fn running(&self, pass: &Pass) -> [Tensor<1>; 2] {
         let (mean, variance) = (
             pass.tensor::<1>(self.running_mean),
             pass.tensor::<1>(self.running_var),
         );
         let scale = pass.tensor::<1>(self.weight) / (variance + NORM_EPSILON).sqrt();
         let shift = pass.tensor::<1>(self.bias) - mean * scale.clone();
+        [scale, shift]
+    }
+
+    /// By the running statistics, with gradients of what goes through.
+    fn fixed(&self, pass: &Pass, x: Tensor<4>, then: Then<'_>) -> Tensor<4> {
+        let [scale, shift] = self.running(pass).map(|values| {
+            let channels = values.dims()[0];
+            values.reshape([1, channels, 1, 1])
+        });
+        let normalized = x * scale + shift;
+        match then {
+            Then::Nothing => normalized,
+            Then::Relu => relu(normalized),
+            Then::Silu => ops::silu(normalized),
+            Then::AddRelu(shortcut) => relu(normalized + shortcut.clone()),
+        }
+    }
+
+    fn evaluate(&self, pass: &Pass, x: Tensor<4>, then: Then<'_>) -> Tensor<4> {
+        let [scale, shift] = self.running(pass);
         match then {
             Then::Nothing => ops::scale_shift(x, [scale, shift], Activation::None),
             Then::Relu => ops::scale_shift(x, [scale, shift], Activation::Relu),
+            Then::Silu => ops::silu(ops::scale_shift(x, [scale, shift], Activation::None)),
             Then::AddRelu(shortcut) => ops::scale_shift_add_relu(x, [scale, shift], shortcut.clone()),
         }
     }
@@ -172,6 +261,34 @@ pub(super) struct Linear {
 }
 
 impl Linear {
+    /// Started as torchvision does in DenseNets: weights as by default, no bias.
+    pub(super) fn with_zero_bias(schema: &mut Schema, name: &str, inputs: usize, outputs: usize) -> Self {
+        Self::starting(
+            schema,
+            name,
+            [inputs, outputs],
+            Start::UniformFanIn { fan_in: inputs },
+        )
+    }
+
+    /// Started as torchvision does in EfficientNets: weights by the number of outputs, no bias.
+    pub(super) fn by_outputs(schema: &mut Schema, name: &str, inputs: usize, outputs: usize) -> Self {
+        Self::starting(
+            schema,
+            name,
+            [inputs, outputs],
+            Start::UniformFanOut { fan_out: outputs },
+        )
+    }
+
+    fn starting(schema: &mut Schema, name: &str, [inputs, outputs]: [usize; 2], start: Start) -> Self {
+        let zero = Start::Constant(0.0);
+        Self {
+            weight: schema.add(format!("{name}.weight"), &[outputs, inputs], Role::Trained, start),
+            bias: schema.add(format!("{name}.bias"), &[outputs], Role::Trained, zero),
+        }
+    }
+
     pub(super) fn new(schema: &mut Schema, name: &str, inputs: usize, outputs: usize) -> Self {
         let start = Start::UniformFanIn { fan_in: inputs };
         Self {

@@ -4,21 +4,33 @@
 //! of [`Weights`], and whose [`Model::forward`] computes with them inside a [`Pass`].
 //! Start at [`Model::new`]. Another network is one more file beside `small_cnn` and one more line there.
 
+mod densenet;
+mod efficientnet;
+mod frozen;
+mod import;
 mod layers;
 mod pass;
+mod pickle;
+mod pytorch;
 mod resnet;
 mod schema;
 mod small_cnn;
 mod weights;
 
+use std::{collections::BTreeSet, ops::Range};
+
 use burn::tensor::Tensor;
 use contract::training::Arch;
 
+pub use frozen::Frozen;
+pub use import::import;
 pub use pass::{LoneValue, Mode, Pass, StepResult};
 pub use schema::{Role, Start, TensorSpec};
 pub use weights::{ModelFile, Weights};
 
+use crate::device::Place;
 use schema::Schema;
+use small_cnn::Normalized;
 
 /// The largest image side accepted, in pixels.
 const MAX_IMAGE_SIZE: u32 = 4096;
@@ -64,8 +76,9 @@ trait Network: Send + Sync {
     fn forward(&self, pass: &mut Pass, images: Tensor<4>) -> Result<Tensor<2>, LoneValue>;
 }
 
-/// A network without its weights.
+/// A network without its weights, and where it computes.
 pub struct Model {
+    place: Place,
     arch: Arch,
     input: Input,
     tensors: Vec<TensorSpec>,
@@ -73,7 +86,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// The network `arch` for images and classes as in `input`.
+    /// The network `arch` for images and classes as in `input`, on the CPU.
     ///
     /// # Errors
     /// [`ModelError`] with the value that does not fit.
@@ -90,8 +103,9 @@ impl Model {
             return Err(ModelError::Classes(classes));
         }
         let least = match arch {
-            Arch::SmallCnn => small_cnn::LEAST_IMAGE_SIZE,
-            Arch::Resnet18 => 1,
+            Arch::SmallCnn | Arch::SmallCnnBn => small_cnn::LEAST_IMAGE_SIZE,
+            Arch::Resnet18 | Arch::Resnet50 | Arch::EfficientnetB0 => 1,
+            Arch::Densenet121 => densenet::LEAST_IMAGE_SIZE,
         };
         if !(least..=MAX_IMAGE_SIZE).contains(&image_size) {
             return Err(ModelError::ImageSize {
@@ -102,15 +116,31 @@ impl Model {
         }
         let mut schema = Schema::default();
         let network: Box<dyn Network> = match arch {
-            Arch::SmallCnn => Box::new(small_cnn::SmallCnn::new(&mut schema, input)),
+            Arch::SmallCnn => Box::new(small_cnn::SmallCnn::new(&mut schema, input, Normalized::No)),
+            Arch::SmallCnnBn => Box::new(small_cnn::SmallCnn::new(&mut schema, input, Normalized::Yes)),
             Arch::Resnet18 => Box::new(resnet::ResNet::resnet18(&mut schema, input)),
+            Arch::Resnet50 => Box::new(resnet::ResNet::resnet50(&mut schema, input)),
+            Arch::Densenet121 => Box::new(densenet::DenseNet::densenet121(&mut schema, input)),
+            Arch::EfficientnetB0 => Box::new(efficientnet::EfficientNet::b0(&mut schema, input)),
         };
         Ok(Self {
+            place: Place::cpu(),
             arch,
             input,
             tensors: schema.into_tensors(),
             network,
         })
+    }
+
+    /// The same network, computing at `place`.
+    #[must_use]
+    pub fn at(self, place: Place) -> Self {
+        Self { place, ..self }
+    }
+
+    /// Where the network computes.
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// The architecture.
@@ -135,6 +165,27 @@ impl Model {
             .filter(|tensor| tensor.role == Role::Trained)
             .map(TensorSpec::len)
             .sum()
+    }
+
+    /// The places of the head's tensors: weight and bias of the last layer.
+    pub fn head(&self) -> Range<usize> {
+        self.tensors.len() - 2..self.tensors.len()
+    }
+
+    /// The places of the tensors of normalisation layers, in order: scales, shifts, running statistics and counters.
+    pub fn norms(&self) -> Vec<usize> {
+        let specs = &self.tensors;
+        // A layer with running statistics is one that normalises.
+        let layers: BTreeSet<&str> = specs
+            .iter()
+            .filter_map(|spec| spec.name.strip_suffix(".running_mean"))
+            .collect();
+        let within = |spec: &TensorSpec| {
+            let layer = spec.name.rsplit_once('.').map(|(layer, _)| layer);
+            layer.is_some_and(|layer| layers.contains(layer))
+        };
+        let places = specs.iter().enumerate().filter(|(_, spec)| within(spec));
+        places.map(|(place, _)| place).collect()
     }
 
     /// Class scores (logits), N × classes, of images, N × channels × height × width.

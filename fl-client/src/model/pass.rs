@@ -1,8 +1,8 @@
 //! One way through a network: weights as tensors, and what the way leaves behind.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData, Transaction};
 
-use super::{Model, Role, Weights, layers::NORM_MOMENTUM, schema::Slot, weights::Values};
+use super::{Frozen, Model, Role, TensorSpec, Weights, layers::NORM_MOMENTUM, schema::Slot, weights::Values};
 
 /// Whether gradients and batch statistics are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,14 +23,14 @@ pub struct LoneValue {
     pub layer: String,
 }
 
-/// Statistics of one batch in one normalisation layer, and where they belong.
-pub(super) struct BatchStatistics {
+/// Statistics of one batch in one normalisation layer, on the device or (`Vec<f32>`) on the host, and where they belong.
+pub(super) struct BatchStatistics<V = Tensor<1>> {
     pub(super) running_mean: Slot,
     pub(super) running_var: Slot,
     pub(super) num_batches_tracked: Slot,
-    pub(super) mean: Tensor<1>,
+    pub(super) mean: V,
     /// Biased: divided by the count.
-    pub(super) variance: Tensor<1>,
+    pub(super) variance: V,
     /// Values per channel, at least 2.
     pub(super) count: usize,
 }
@@ -42,21 +42,23 @@ pub struct Pass {
     /// One flat tensor per spec, none for counters, with the shape it has in the network.
     tensors: Vec<Option<(Tensor<1>, Vec<usize>)>>,
     trained: Vec<Slot>,
+    frozen: Frozen,
     statistics: Vec<BatchStatistics>,
 }
 
-/// The gradient of every trained tensor, and the batch statistics: what a step changes weights with.
+/// The gradient of every trained tensor that is not frozen, and the batch statistics: what a step changes weights with.
 pub struct StepResult {
     gradients: Vec<(Slot, Vec<f32>)>,
-    statistics: Vec<BatchStatistics>,
+    statistics: Vec<BatchStatistics<Vec<f32>>>,
 }
 
 impl Pass {
-    /// Copies `weights` of `model` to the CPU device as tensors.
-    pub fn new(model: &Model, weights: &Weights, mode: Mode) -> Self {
+    /// Copies `weights` of `model` to where it computes, as tensors; training records no gradients of `frozen` ones.
+    pub fn new(model: &Model, weights: &Weights, mode: Mode, frozen: &Frozen) -> Self {
+        let device = model.place().device().clone();
         let device = match mode {
-            Mode::Training => Device::flex().autodiff(),
-            Mode::Evaluation => Device::flex(),
+            Mode::Training => device.autodiff(),
+            Mode::Evaluation => device,
         };
         let lift = |values: &Values, trained: bool| {
             let Values::Real(values) = values else { return None };
@@ -68,17 +70,20 @@ impl Pass {
             })
         };
         let specs = || model.tensors().iter();
+        let follows = |index: usize, spec: &TensorSpec| spec.role == Role::Trained && !frozen.contains(index);
         let tensors = specs()
+            .enumerate()
             .zip(weights.values())
-            .map(|(spec, values)| Some((lift(values, spec.role == Role::Trained)?, spec.shape.clone())))
+            .map(|((index, spec), values)| Some((lift(values, follows(index, spec))?, spec.shape.clone())))
             .collect();
-        let trained = specs().enumerate().filter(|(_, spec)| spec.role == Role::Trained);
+        let trained = specs().enumerate().filter(|(index, spec)| follows(*index, spec));
         let trained = trained.map(|(index, _)| Slot(index)).collect();
         Self {
             mode,
             device,
             tensors,
             trained,
+            frozen: frozen.clone(),
             statistics: Vec::new(),
         }
     }
@@ -105,39 +110,76 @@ impl Pass {
         tensor.clone().reshape(shape)
     }
 
+    /// Whether training leaves a weight as it is.
+    pub(super) fn is_frozen(&self, slot: Slot) -> bool {
+        self.frozen.contains(slot.0)
+    }
+
     /// Keeps statistics for [`Weights::follow`].
     pub(super) fn record(&mut self, statistics: BatchStatistics) {
         self.statistics.push(statistics);
     }
 
-    /// Runs backward from `loss`, a single value computed in this pass.
+    /// Runs backward from `loss`, a single value computed in this pass, and takes all that comes of it to the host at once.
     pub fn finish(self, loss: &Tensor<1>) -> StepResult {
         let mut all = loss.backward();
-        let gradient = |slot: Slot| {
+        let gradient = |slot: &Slot| {
             let leaf = self.tensors[slot.0].as_ref().map(|(tensor, _)| tensor);
             let gradient = leaf.and_then(|tensor| tensor.grad_remove(&mut all));
-            let data = gradient
-                .expect("every trained tensor takes part in the loss")
-                .into_data();
-            (
-                slot,
-                data.try_into_vec().expect("gradients are f32 like their tensors"),
-            )
+            gradient.expect("every trained tensor takes part in the loss")
         };
-        let gradients = self.trained.into_iter().map(gradient).collect();
+        let gradients: Vec<Tensor<1>> = self.trained.iter().map(gradient).collect();
+        let statistics = self.statistics.iter();
+        let statistics = statistics.flat_map(|batch| [batch.mean.clone(), batch.variance.clone()]);
+        let mut read = read(gradients.into_iter().chain(statistics)).into_iter();
+        let mut next = || read.next().expect("as many are read as were asked for");
+        let gradients = self.trained.into_iter().map(|slot| (slot, next())).collect();
+        let host = |batch: BatchStatistics| BatchStatistics {
+            running_mean: batch.running_mean,
+            running_var: batch.running_var,
+            num_batches_tracked: batch.num_batches_tracked,
+            mean: next(),
+            variance: next(),
+            count: batch.count,
+        };
         StepResult {
             gradients,
-            statistics: self.statistics,
+            statistics: self.statistics.into_iter().map(host).collect(),
         }
     }
 }
 
+/// The values of tensors on one device, waiting for it once.
+fn read(tensors: impl Iterator<Item = Tensor<1>>) -> Vec<Vec<f32>> {
+    let all = tensors
+        .map(Tensor::without_autodiff)
+        .fold(Transaction::default(), Transaction::register);
+    let values = |data: TensorData| data.try_into_vec().expect("networks compute in f32");
+    all.execute().into_iter().map(values).collect()
+}
+
 impl StepResult {
+    /// Gradients by place of the tensor, computed elsewhere; no batch statistics.
+    pub fn of(gradients: Vec<(usize, Vec<f32>)>) -> Self {
+        let gradients = gradients.into_iter().map(|(place, values)| (Slot(place), values));
+        Self {
+            gradients: gradients.collect(),
+            statistics: Vec::new(),
+        }
+    }
+
     /// Gradients by place of the tensor.
     pub fn gradients(&self) -> impl Iterator<Item = (usize, &[f32])> {
         self.gradients
             .iter()
             .map(|(slot, values)| (slot.0, values.as_slice()))
+    }
+
+    /// Gradients by place of the tensor, to be changed.
+    pub fn gradients_mut(&mut self) -> impl Iterator<Item = (usize, &mut [f32])> {
+        self.gradients
+            .iter_mut()
+            .map(|(slot, values)| (slot.0, values.as_mut_slice()))
     }
 }
 
@@ -154,11 +196,7 @@ impl Weights {
         }
     }
 
-    fn approach(&mut self, slot: Slot, batch: &Tensor<1>, factor: f32) {
-        let batch: Vec<f32> = batch
-            .to_data()
-            .try_into_vec()
-            .expect("statistics are f32 like what they are taken of");
+    fn approach(&mut self, slot: Slot, batch: &[f32], factor: f32) {
         for (running, value) in self.real_mut(slot.0).iter_mut().zip(batch) {
             *running = (1.0 - NORM_MOMENTUM) * *running + NORM_MOMENTUM * (value * factor);
         }

@@ -25,6 +25,16 @@ pub enum Start {
         /// Outputs of one input.
         fan_out: usize,
     },
+    /// Normal with standard deviation √(2/`fan_in`): torchvision's `kaiming_normal_` for DenseNets.
+    NormalFanIn {
+        /// Inputs of one output.
+        fan_in: usize,
+    },
+    /// Uniform within ±1/√`fan_out`: torchvision's heads of EfficientNets.
+    UniformFanOut {
+        /// Outputs of one input.
+        fan_out: usize,
+    },
     /// The same value everywhere.
     Constant(f32),
 }

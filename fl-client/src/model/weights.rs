@@ -41,6 +41,10 @@ impl Weights {
         Self(model.tensors().par_iter().map(|spec| draw(spec, seed)).collect())
     }
 
+    pub(super) fn from_values(values: Vec<Values>) -> Self {
+        Self(values)
+    }
+
     pub(super) fn values(&self) -> &[Values] {
         &self.0
     }
@@ -74,6 +78,29 @@ impl Weights {
             Values::Count(_) => Vec::new(),
         });
         reals.collect()
+    }
+
+    /// These weights' tensors where `wanted` says so, by place; empty elsewhere.
+    #[must_use]
+    pub fn only(&self, wanted: &[bool]) -> Self {
+        let tensors = self.0.iter().zip(wanted);
+        Self(
+            tensors
+                .map(|(values, wanted)| match wanted {
+                    true => values.clone(),
+                    false => Values::Real(Vec::new()),
+                })
+                .collect(),
+        )
+    }
+
+    /// Takes the tensors that `wanted` says, by place, from other weights of the same model.
+    pub fn adopt(&mut self, other: &Weights, wanted: &[bool]) {
+        for ((values, other), wanted) in self.0.iter_mut().zip(&other.0).zip(wanted) {
+            if *wanted {
+                values.clone_from(other);
+            }
+        }
     }
 
     /// The counter at `index`; `None` if that tensor holds real values.
@@ -133,7 +160,7 @@ impl Weights {
     }
 }
 
-fn draw(spec: &TensorSpec, seed: Seed) -> Values {
+pub(super) fn draw(spec: &TensorSpec, seed: Seed) -> Values {
     if spec.role == Role::Counter {
         return Values::Count(0);
     }
@@ -142,12 +169,12 @@ fn draw(spec: &TensorSpec, seed: Seed) -> Values {
         (0..spec.len()).map(|_| next(&mut random) as f32).collect()
     };
     Values::Real(match spec.start {
-        Start::UniformFanIn { fan_in } => {
-            let bound = 1.0 / (fan_in as f64).sqrt();
+        Start::UniformFanIn { fan_in: fan } | Start::UniformFanOut { fan_out: fan } => {
+            let bound = 1.0 / (fan as f64).sqrt();
             fill(&mut |random| random.between(-bound, bound))
         }
-        Start::NormalFanOut { fan_out } => {
-            let deviation = (2.0 / fan_out as f64).sqrt();
+        Start::NormalFanOut { fan_out: fan } | Start::NormalFanIn { fan_in: fan } => {
+            let deviation = (2.0 / fan as f64).sqrt();
             fill(&mut |random| deviation * random.normal())
         }
         Start::Constant(value) => vec![value; spec.len()],
@@ -169,6 +196,16 @@ impl<'a> ModelFile<'a> {
     /// # Errors
     /// `InputMissing`, `Io`, or `InputInvalid` with what is wrong.
     pub fn open(path: &'a Path) -> Result<Self, JobError> {
+        let file = Self::map(path)?;
+        file.tensors()?;
+        Ok(file)
+    }
+
+    /// Maps a file of any kind.
+    ///
+    /// # Errors
+    /// `InputMissing`, `Io`, or `InputInvalid` if it is not a file.
+    pub(super) fn map(path: &'a Path) -> Result<Self, JobError> {
         let reading = |error: std::io::Error| JobError::reading(path, &error);
         if !std::fs::metadata(path).map_err(reading)?.is_file() {
             return Err(JobError::invalid(path, "not a regular file"));
@@ -176,17 +213,24 @@ impl<'a> ModelFile<'a> {
         let file = File::open(path).map_err(reading)?;
         // SAFETY: the map is read-only, and the type's documentation says why the file does not change underneath.
         let map = unsafe { Mmap::map(&file) }.map_err(reading)?;
-        let length = map.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
-        if length.is_some_and(|length| length > MAX_HEADER) {
-            let reason = format!("its header is larger than the {MAX_HEADER} bytes accepted");
-            return Err(JobError::invalid(path, reason));
-        }
-        let file = Self { path, map };
-        file.tensors()?;
-        Ok(file)
+        Ok(Self { path, map })
     }
 
-    fn tensors(&self) -> Result<SafeTensors<'_>, JobError> {
+    /// All of the file.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+
+    /// The tensors, as they lie in the file.
+    ///
+    /// # Errors
+    /// `InputInvalid` if the file is not whole or its header too large.
+    pub fn tensors(&self) -> Result<SafeTensors<'_>, JobError> {
+        let length = self.map.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+        if length.is_some_and(|length| length > MAX_HEADER) {
+            let reason = format!("its header is larger than the {MAX_HEADER} bytes accepted");
+            return Err(JobError::invalid(self.path, reason));
+        }
         SafeTensors::deserialize(&self.map).map_err(|error| {
             JobError::invalid(self.path, format!("not a whole safetensors file ({error})"))
                 .help("make the file again: run the job that writes it, or copy it anew")
@@ -198,12 +242,24 @@ impl<'a> ModelFile<'a> {
     /// # Errors
     /// `InputInvalid` if it is missing or wrong.
     pub fn header(&self) -> Result<Header, JobError> {
-        let invalid = |reason: String| JobError::invalid(self.path, reason);
-        let (_, metadata) =
-            SafeTensors::read_metadata(&self.map).map_err(|error| invalid(error.to_string()))?;
-        let map = metadata.metadata().clone().unwrap_or_default();
+        let map = self.metadata()?;
         Header::from_metadata(|key| map.get(key).map(String::as_str))
-            .map_err(|error| invalid(error.to_string()))
+            .map_err(|error| JobError::invalid(self.path, error.to_string()))
+    }
+
+    /// All metadata, as it stands in the file.
+    ///
+    /// # Errors
+    /// `InputInvalid` if the file is not whole.
+    pub fn metadata(&self) -> Result<BTreeMap<String, String>, JobError> {
+        let (_, metadata) = SafeTensors::read_metadata(&self.map)
+            .map_err(|error| JobError::invalid(self.path, error.to_string()))?;
+        Ok(metadata
+            .metadata()
+            .clone()
+            .unwrap_or_default()
+            .into_iter()
+            .collect())
     }
 
     /// The weights of `model`: every tensor there with its shape and type, and no other.
@@ -265,7 +321,7 @@ impl<'a> ModelFile<'a> {
         Ok(Weights(specs().map(read).collect::<Result<_, _>>()?))
     }
 
-    fn finite(&self, weights: &Weights, model: &Model) -> Result<(), JobError> {
+    pub(super) fn finite(&self, weights: &Weights, model: &Model) -> Result<(), JobError> {
         match weights.first_not_finite(model) {
             None => Ok(()),
             Some(name) => Err(JobError::new(
@@ -278,6 +334,38 @@ impl<'a> ModelFile<'a> {
 }
 
 impl Weights {
+    /// The tensors of `model` in a file where their names have a prefix; what else is in the file is not looked at.
+    ///
+    /// # Errors
+    /// The first tensor that is missing or of another shape or type.
+    pub fn read_named(model: &Model, file: &SafeTensors<'_>, prefix: &str) -> Result<Self, String> {
+        Self::read_some(model, file, prefix, &vec![true; model.tensors().len()])
+    }
+
+    /// The same for the tensors that `wanted` says, by place; the others are empty.
+    ///
+    /// # Errors
+    /// As [`Weights::read_named`].
+    pub fn read_some(
+        model: &Model,
+        file: &SafeTensors<'_>,
+        prefix: &str,
+        wanted: &[bool],
+    ) -> Result<Self, String> {
+        let read = |(spec, wanted): (&TensorSpec, &bool)| {
+            if !wanted {
+                return Ok(Values::Real(Vec::new()));
+            }
+            let name = format!("{prefix}{}", spec.name);
+            let view = file
+                .tensor(&name)
+                .map_err(|_| format!("tensor `{name}` is missing"))?;
+            read_values(spec, &view)
+        };
+        let tensors = model.tensors().iter().zip(wanted);
+        Ok(Self(tensors.map(read).collect::<Result<_, _>>()?))
+    }
+
     /// The first tensor with a value that is NaN or infinite.
     pub fn first_not_finite<'a>(&self, model: &'a Model) -> Option<&'a str> {
         let finite = |values: &Values| match values {

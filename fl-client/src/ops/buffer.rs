@@ -1,6 +1,6 @@
 //! Memory of the kernels: new buffers that are written once, planes of one channel, scratch that is reused.
 
-use std::{cell::Cell, mem::MaybeUninit};
+use std::{cell::RefCell, mem::MaybeUninit};
 
 /// A new vector of `len` values, all of them written by `fill`.
 ///
@@ -32,20 +32,42 @@ pub(super) fn planes_by_channel<T>(buffer: &mut [T], channels: usize, plane: usi
 }
 
 thread_local! {
-    static SCRATCH: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+    static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Runs `work` with `len` values of scratch memory that holds anything.
 ///
 /// The memory belongs to the thread and is kept for the next call; a call from within `work` gets memory of its own.
 pub(super) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    let mut scratch = SCRATCH.take();
+    let kept = SCRATCH.with_borrow_mut(Vec::pop);
+    let mut scratch = kept.unwrap_or_default();
     if scratch.len() < len {
-        scratch.resize(len, 0.0);
+        // A fresh block: the old values would only be copied.
+        scratch = vec![0.0; len];
     }
     let result = work(&mut scratch[..len]);
-    SCRATCH.set(scratch);
+    SCRATCH.with_borrow_mut(|kept| kept.push(scratch));
     result
+}
+
+/// A destination that tasks write disjoint parts of.
+#[derive(Clone, Copy)]
+pub(super) struct Shared(*mut f32);
+// SAFETY: whoever makes one promises that its tasks write elements no other task touches.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// A destination at `start`, whose tasks write elements no other task touches.
+    pub(super) fn new(start: *mut f32) -> Self {
+        Self(start)
+    }
+
+    /// The address of element `index`; a method, so that closures capture the whole wrapper.
+    pub(super) fn at(&self, index: usize) -> *mut f32 {
+        self.0.wrapping_add(index)
+    }
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{
-    buffer::{with_scratch, written},
+    buffer::{Shared, with_scratch, written},
     matrix::{Destination, Matrix, multiply, multiply_into},
+    winograd,
 };
 
 /// Patches of a tile take about this many values (1 MiB): half of a second-level cache.
@@ -71,13 +72,13 @@ impl Slide {
 /// The shapes of a convolution: N×C×H×W images, O×C×kh×kw weights, N×O×oh×ow outputs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Geometry {
-    batch: usize,
-    channels: usize,
-    size: [usize; 2],
-    outputs: usize,
-    kernel: [usize; 2],
-    slide: Slide,
-    out: [usize; 2],
+    pub(super) batch: usize,
+    pub(super) channels: usize,
+    pub(super) size: [usize; 2],
+    pub(super) outputs: usize,
+    pub(super) kernel: [usize; 2],
+    pub(super) slide: Slide,
+    pub(super) out: [usize; 2],
 }
 
 /// Part of the work: whole images, or some output rows of one image.
@@ -114,17 +115,17 @@ impl Geometry {
     }
 
     /// Pixels of an input plane.
-    fn plane(&self) -> usize {
+    pub(super) fn plane(&self) -> usize {
         self.size[0] * self.size[1]
     }
 
     /// Pixels of an output plane.
-    fn out_plane(&self) -> usize {
+    pub(super) fn out_plane(&self) -> usize {
         self.out[0] * self.out[1]
     }
 
     /// Kernel positions.
-    fn taps(&self) -> usize {
+    pub(super) fn taps(&self) -> usize {
         self.kernel[0] * self.kernel[1]
     }
 
@@ -133,7 +134,7 @@ impl Geometry {
         self.kernel == [1, 1] && self.slide == Slide::square(1, 0)
     }
 
-    fn image<'a>(&self, images: &'a [f32], index: usize) -> &'a [f32] {
+    pub(super) fn image<'a>(&self, images: &'a [f32], index: usize) -> &'a [f32] {
         let size = self.channels * self.plane();
         &images[index * size..(index + 1) * size]
     }
@@ -230,21 +231,6 @@ impl Geometry {
     }
 }
 
-/// A destination that tasks write disjoint parts of.
-#[derive(Clone, Copy)]
-struct Shared(*mut f32);
-// SAFETY: the pointer is only used by the tasks of `forward`, each of which writes elements no other task touches.
-unsafe impl Send for Shared {}
-// SAFETY: as above.
-unsafe impl Sync for Shared {}
-
-impl Shared {
-    /// The address of element `index`; a method, so that closures capture the whole wrapper.
-    fn at(&self, index: usize) -> *mut f32 {
-        self.0.wrapping_add(index)
-    }
-}
-
 /// `out[n, o] = bias[o] + Σ_c weights[o, c] ⋆ images[n, c]`, the cross-correlation that networks call convolution.
 pub(super) fn forward(
     images: &[f32],
@@ -254,14 +240,18 @@ pub(super) fn forward(
 ) -> Vec<f32> {
     let g = geometry;
     assert_eq!(images.len(), g.batch * g.channels * g.plane());
+    assert_eq!(weights.len(), g.outputs * g.channels * g.taps());
     assert!(bias.is_none_or(|bias| bias.len() == g.outputs));
+    if winograd::suits(g) {
+        return winograd::forward(images, winograd::Kernels::AsTheyAre(weights), bias, g);
+    }
     let patch = g.channels * g.taps();
     let weights = Matrix::new(weights, g.outputs, patch, patch);
     let tiles = g.tiles(0..g.batch, patch);
     // SAFETY: the tiles cover every output row of every image, and each task writes its tile for all output channels.
     let (out, ()) = unsafe {
         written(g.batch * g.outputs * g.out_plane(), |out| {
-            let out = Shared(out.as_mut_ptr().cast());
+            let out = Shared::new(out.as_mut_ptr().cast());
             tiles
                 .par_iter()
                 .for_each(|tile| forward_tile(images, weights, bias, g, tile, out));
@@ -338,7 +328,11 @@ fn forward_tile(
 /// Split over groups of input channels and, where those are few, over blocks of the batch that are summed in order.
 pub(super) fn weight_gradient(images: &[f32], grad: &[f32], geometry: &Geometry) -> Vec<f32> {
     let g = geometry;
+    assert_eq!(images.len(), g.batch * g.channels * g.plane());
     assert_eq!(grad.len(), g.batch * g.outputs * g.out_plane());
+    if winograd::suits(g) {
+        return winograd::weight_gradient(images, grad, g);
+    }
     let groups: Vec<Range<usize>> = split(g.channels, g.channels.div_ceil(GROUP_CHANNELS));
     let blocks = split(g.batch, WEIGHT_TASKS.div_ceil(groups.len().max(1)).min(g.batch));
     let tasks: Vec<_> = groups
@@ -423,13 +417,16 @@ pub(super) fn image_gradient(weights: &[f32], grad: &[f32], geometry: &Geometry)
     let g = geometry;
     let border = [0, 1].map(|axis| g.kernel[axis].checked_sub(1 + g.slide.padding[axis]));
     if let ([1, 1], [Some(top), Some(left)]) = (g.slide.stride, border) {
-        let turned = turn(weights, g);
         let slide = Slide {
             stride: [1, 1],
             padding: [top, left],
         };
         let shape = [g.channels, g.outputs, g.kernel[0], g.kernel[1]];
-        return forward(grad, &turned, None, &Geometry::new(g.output(), shape, slide));
+        let turned = Geometry::new(g.output(), shape, slide);
+        if winograd::suits(&turned) {
+            return winograd::forward(grad, winograd::Kernels::Turned(weights), None, &turned);
+        }
+        return forward(grad, &turn(weights, g), None, &turned);
     }
     let (taps, plane, out_plane) = (g.taps(), g.plane(), g.out_plane());
     let weights = |channels: &Range<usize>| {

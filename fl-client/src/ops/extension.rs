@@ -1,7 +1,7 @@
 //! The kernels as operations of burn: on the Flex backend, and differentiable.
 //!
-//! burn's dispatcher picks the implementation by the backend of the tensors. A backend that is added to the binary is
-//! added to the lists of [`TrainOps`] and [`EvalOps`], with burn's own layers behind it where there is no kernel.
+//! burn's dispatcher picks the implementation by the backend of the tensors, and stops the program at one that is not in
+//! the lists of [`TrainOps`] and [`EvalOps`]: callers send only tensors on the CPU here.
 
 use burn::{
     backend::{
@@ -87,18 +87,18 @@ pub trait EvalOps: Backend {
 }
 
 /// The tensor with its values in order and nothing before or after them.
-fn packed(tensor: FlexTensor) -> FlexTensor {
+pub(super) fn packed(tensor: FlexTensor) -> FlexTensor {
     let whole = tensor.is_contiguous()
         && tensor.layout().start_offset() == 0
         && tensor.storage::<f32>().len() == tensor.layout().num_elements();
     if whole { tensor } else { tensor.to_contiguous() }
 }
 
-fn shape<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
+pub(super) fn shape<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
     std::array::from_fn(|axis| tensor.layout().shape()[axis])
 }
 
-fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
+pub(super) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
     FlexTensor::new(
         Bytes::from_elems(values),
         Layout::contiguous(Shape::from(shape)),
@@ -106,7 +106,7 @@ fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
     )
 }
 
-fn lift(tensor: FlexTensor) -> FloatTensor<Autodiff<Flex>> {
+pub(super) fn lift(tensor: FlexTensor) -> FloatTensor<Autodiff<Flex>> {
     <Autodiff<Flex> as AutodiffBackend>::from_inner(tensor)
 }
 

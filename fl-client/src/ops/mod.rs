@@ -1,28 +1,44 @@
 //! Fast CPU kernels of the networks, as operations on burn tensors.
 //!
-//! In: tensors on the Flex device, with or without autodiff. Out: tensors on the same device; gradients flow through all
-//! of [`conv2d`], [`batch_norm`], [`batch_norm_add_relu`] and [`max_pool2d`].
-//! Start at the functions here; the kernels are in `conv`, `norm` and `pool`, their link to burn in `extension`.
+//! In: tensors, with or without autodiff. Out: tensors on the same device; gradients flow through all of [`conv2d`],
+//! [`batch_norm`], [`batch_norm_add_relu`] and [`max_pool2d`].
+//! Start at the functions here; the kernels are in `conv`, `norm` and `pool`, their link to burn in `extension`. They
+//! compute on the CPU (burn's Flex device); on another device every function is made of burn's own operations (`stock`).
 //!
 //! # Numerics
-//! `f32` throughout, channel sums in `f64`. Results are the same bits whatever the number of threads: work is split by
+//! On the CPU: `f32` throughout, channel sums in `f64`. Results are the same bits whatever the number of threads: work is split by
 //! shape alone and sums keep their order.
 //!
-//! burn's own Flex layers serve as the oracle in the tests. They are slower because the weight gradient runs as
+//! burn's own Flex layers serve as the oracle in the tests. On the CPU they are slower because the weight gradient runs as
 //! products with very few columns and normalisation as a chain of passes on one thread.
 
+mod average;
+mod block_extension;
+mod block_stock;
+mod blocks;
 mod buffer;
+mod concat;
 mod conv;
 mod extension;
+mod gate;
+mod grouped;
+mod lanes;
 mod matrix;
+mod micro;
 mod norm;
 mod pool;
+mod stock;
+mod winograd;
+mod winograd_tiles;
 
+#[cfg(test)]
+mod block_tests;
 #[cfg(test)]
 mod tests;
 
 use burn::{backend::Dispatch, tensor::Tensor};
 
+pub use blocks::{batch_norm_silu, gate, grouped_conv2d, halve, join, plane_means, silu};
 pub use conv::Slide;
 pub use norm::Activation;
 pub use pool::Pool;
@@ -34,6 +50,9 @@ use extension::{EvalOps, Normalized, TrainOps};
 /// # Panics
 /// If the channels differ or the kernel does not fit into the image with its border.
 pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, slide: Slide) -> Tensor<4> {
+    if stock::applies(&x) {
+        return stock::conv2d(x, weight, bias, slide);
+    }
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
     Tensor::from_dispatch(match bias {
         Some(bias) => <Dispatch as TrainOps>::conv2d_bias(x, weight, bias.into_dispatch(), slide),
@@ -68,6 +87,9 @@ pub fn batch_norm(
     epsilon: f32,
     activation: Activation,
 ) -> BatchNormOutput {
+    if stock::applies(&x) {
+        return stock::batch_norm(x, [gamma, beta], epsilon, activation);
+    }
     let (gamma, beta) = (gamma.into_dispatch(), beta.into_dispatch());
     <Dispatch as TrainOps>::batch_norm(x.into_dispatch(), gamma, beta, epsilon, activation).into()
 }
@@ -79,6 +101,9 @@ pub fn batch_norm_add_relu(
     shortcut: Tensor<4>,
     epsilon: f32,
 ) -> BatchNormOutput {
+    if stock::applies(&x) {
+        return stock::batch_norm_add_relu(x, [gamma, beta], shortcut, epsilon);
+    }
     let (gamma, beta, shortcut) = (
         gamma.into_dispatch(),
         beta.into_dispatch(),
@@ -89,6 +114,9 @@ pub fn batch_norm_add_relu(
 
 /// `activation(scale·x + shift)` for each channel, for evaluation: no gradients.
 pub fn scale_shift(x: Tensor<4>, [scale, shift]: [Tensor<1>; 2], activation: Activation) -> Tensor<4> {
+    if stock::applies(&x) {
+        return stock::scale_shift(x, [scale, shift], activation);
+    }
     let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
     Tensor::from_dispatch(<Dispatch as EvalOps>::scale_shift(
         x.into_dispatch(),
@@ -100,6 +128,9 @@ pub fn scale_shift(x: Tensor<4>, [scale, shift]: [Tensor<1>; 2], activation: Act
 
 /// `relu(scale·x + shift + shortcut)` for each channel, for evaluation: no gradients.
 pub fn scale_shift_add_relu(x: Tensor<4>, [scale, shift]: [Tensor<1>; 2], shortcut: Tensor<4>) -> Tensor<4> {
+    if stock::applies(&x) {
+        return stock::scale_shift_add_relu(x, [scale, shift], shortcut);
+    }
     let (scale, shift, shortcut) = (
         scale.into_dispatch(),
         shift.into_dispatch(),
@@ -115,6 +146,9 @@ pub fn scale_shift_add_relu(x: Tensor<4>, [scale, shift]: [Tensor<1>; 2], shortc
 
 /// Max pooling; with [`Activation::Relu`], of the values after ReLU.
 pub fn max_pool2d(x: Tensor<4>, pool: Pool, activation: Activation) -> Tensor<4> {
+    if stock::applies(&x) {
+        return stock::max_pool2d(x, pool, activation);
+    }
     Tensor::from_dispatch(<Dispatch as TrainOps>::max_pool2d(
         x.into_dispatch(),
         pool,

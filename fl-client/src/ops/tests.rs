@@ -1,11 +1,6 @@
 //! The kernels against burn's own operations, on odd shapes, forward and backward, and on pools of several sizes.
 
-use burn::tensor::{
-    Device, Gradients, Tensor, TensorData,
-    activation::relu,
-    module,
-    ops::{ConvOptions, MaxPoolOptions},
-};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use proptest::prelude::*;
 
 use super::*;
@@ -18,7 +13,7 @@ fn drawn<const D: usize>(shape: [usize; D], salt: u64) -> TensorData {
     TensorData::new(values, shape)
 }
 
-fn leaf<const D: usize>(shape: [usize; D], salt: u64) -> Tensor<D> {
+pub(super) fn leaf<const D: usize>(shape: [usize; D], salt: u64) -> Tensor<D> {
     Tensor::from_data(drawn(shape, salt), &Device::flex().autodiff()).require_grad()
 }
 
@@ -26,21 +21,21 @@ fn constant<const D: usize>(shape: [usize; D], salt: u64) -> Tensor<D> {
     Tensor::from_data(drawn(shape, salt), &Device::flex().autodiff())
 }
 
-fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+pub(super) fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec().unwrap()
 }
 
-fn gradient<const D: usize>(leaf: &Tensor<D>, gradients: &mut Gradients) -> Vec<f32> {
+pub(super) fn gradient<const D: usize>(leaf: &Tensor<D>, gradients: &mut Gradients) -> Vec<f32> {
     host(leaf.grad_remove(gradients).unwrap())
 }
 
 /// A number that depends on every element of `out`, each with a weight of its own.
-fn mixed(out: Tensor<4>, salt: u64) -> Tensor<1> {
+pub(super) fn mixed(out: Tensor<4>, salt: u64) -> Tensor<1> {
     let weights = constant(out.dims(), salt);
     (out * weights).sum()
 }
 
-fn assert_close(ours: &[f32], theirs: &[f32], what: &str) -> Result<(), TestCaseError> {
+pub(super) fn assert_close(ours: &[f32], theirs: &[f32], what: &str) -> Result<(), TestCaseError> {
     prop_assert_eq!(ours.len(), theirs.len(), "{}", what);
     for (at, (a, b)) in ours.iter().zip(theirs).enumerate() {
         prop_assert!(
@@ -89,13 +84,8 @@ fn convolution() -> impl Strategy<Value = Convolution> {
 fn convolve(case: &Convolution, ours: bool) -> Vec<Vec<f32>> {
     let (x, weight) = (leaf(case.images, 1), leaf(case.weights, 2));
     let bias = case.with_bias.then(|| leaf([case.weights[0]], 3));
-    let Slide { stride, padding } = case.slide;
-    let out = if ours {
-        conv2d(x.clone(), weight.clone(), bias.clone(), case.slide)
-    } else {
-        let options = ConvOptions::new(stride, padding, [1, 1], 1);
-        module::conv2d(x.clone(), weight.clone(), bias.clone(), options)
-    };
+    let convolve = if ours { conv2d } else { stock::conv2d };
+    let out = convolve(x.clone(), weight.clone(), bias.clone(), case.slide);
     let mut all = mixed(out.clone(), 4).backward();
     let mut results = vec![host(out), gradient(&x, &mut all), gradient(&weight, &mut all)];
     results.extend(bias.map(|bias| gradient(&bias, &mut all)));
@@ -142,15 +132,15 @@ proptest! {
         let device = Device::flex();
         let tensor = |salt| Tensor::<4>::from_data(drawn(shape, salt), &device);
         let channel = |salt| Tensor::<1>::from_data(drawn([shape[1]], salt), &device);
-        let wide = |tensor: Tensor<1>| tensor.reshape([1, shape[1], 1, 1]);
         let line = || [channel(2), channel(3)];
-        let plain = tensor(1) * wide(channel(2)) + wide(channel(3));
-        let none = scale_shift(tensor(1), line(), Activation::None);
-        assert_close(&host(none), &host(plain.clone()), "plain")?;
-        let rectified = scale_shift(tensor(1), line(), Activation::Relu);
-        assert_close(&host(rectified), &host(relu(plain.clone())), "relu")?;
-        let added = scale_shift_add_relu(tensor(1), line(), tensor(4));
-        assert_close(&host(added), &host(relu(plain + tensor(4))), "shortcut")?;
+        for activation in [Activation::None, Activation::Relu] {
+            let ours = scale_shift(tensor(1), line(), activation);
+            let theirs = stock::scale_shift(tensor(1), line(), activation);
+            assert_close(&host(ours), &host(theirs), "alone")?;
+        }
+        let ours = scale_shift_add_relu(tensor(1), line(), tensor(4));
+        let theirs = stock::scale_shift_add_relu(tensor(1), line(), tensor(4));
+        assert_close(&host(ours), &host(theirs), "shortcut")?;
     }
 }
 
@@ -164,21 +154,9 @@ fn normalise(shape: [usize; 4], what: usize, ours: bool) -> Vec<Vec<f32>> {
         (true, 0) => batch_norm(x.clone(), affine, 1e-2, Activation::None),
         (true, 1) => batch_norm(x.clone(), affine, 1e-2, Activation::Relu),
         (true, _) => batch_norm_add_relu(x.clone(), affine, shortcut.clone(), 1e-2),
-        (false, _) => {
-            let wide = |tensor: Tensor<1>| tensor.reshape([1, shape[1], 1, 1]);
-            let flat = x.clone().swap_dims(0, 1).reshape([shape[1] as i32, -1]);
-            let mean = flat.clone().mean_dim(1);
-            let variance = (flat - mean.clone()).square().mean_dim(1).reshape(channels);
-            let mean = mean.reshape(channels);
-            let scale = gamma.clone() / (variance.clone() + 1e-2).sqrt();
-            let out = (x.clone() - wide(mean.clone())) * wide(scale) + wide(beta.clone());
-            let out = match what {
-                0 => out,
-                1 => relu(out),
-                _ => relu(out + shortcut.clone()),
-            };
-            BatchNormOutput { out, mean, variance }
-        }
+        (false, 0) => stock::batch_norm(x.clone(), affine, 1e-2, Activation::None),
+        (false, 1) => stock::batch_norm(x.clone(), affine, 1e-2, Activation::Relu),
+        (false, _) => stock::batch_norm_add_relu(x.clone(), affine, shortcut.clone(), 1e-2),
     };
     let BatchNormOutput { out, mean, variance } = normalized;
     let mut all = mixed(out.clone(), 5).backward();
@@ -196,21 +174,13 @@ fn normalise(shape: [usize; 4], what: usize, ours: bool) -> Vec<Vec<f32>> {
 
 fn pooled(shape: [usize; 4], pool: Pool, rectify: bool, ours: bool) -> [Vec<f32>; 2] {
     let x = leaf(shape, 1);
-    let Pool {
-        kernel,
-        slide: Slide { stride, padding },
-    } = pool;
-    let out = match (ours, rectify) {
-        (true, true) => max_pool2d(x.clone(), pool, Activation::Relu),
-        (true, false) => max_pool2d(x.clone(), pool, Activation::None),
-        (false, _) => {
-            let x = if rectify { relu(x.clone()) } else { x.clone() };
-            let mut options = MaxPoolOptions::new([kernel; 2]);
-            options.stride = stride;
-            options.padding = padding.map(|padding| (padding, padding));
-            module::max_pool2d(x, options)
-        }
+    let activation = if rectify {
+        Activation::Relu
+    } else {
+        Activation::None
     };
+    let max_pool2d = if ours { max_pool2d } else { stock::max_pool2d };
+    let out = max_pool2d(x.clone(), pool, activation);
     let mut all = mixed(out.clone(), 2).backward();
     [host(out), gradient(&x, &mut all)]
 }
@@ -260,6 +230,8 @@ fn results_are_the_same_bits_on_one_two_and_four_threads() {
         case([2, 40, 150, 150], [5, 40, 3, 3], Slide::square(1, 1), true),
         case([9, 70, 5, 5], [33, 70, 3, 3], Slide::square(1, 1), true),
         case([3, 33, 30, 30], [8, 33, 7, 7], Slide::square(2, 3), false),
+        case([2, 64, 57, 61], [24, 64, 3, 3], Slide::square(1, 1), true),
+        case([33, 130, 7, 7], [70, 130, 3, 3], Slide::square(1, 1), false),
         case([3, 64, 20, 20], [32, 64, 1, 1], Slide::square(1, 0), false),
         case([3, 64, 20, 20], [32, 64, 1, 1], Slide::square(2, 0), false),
     ];
@@ -312,6 +284,48 @@ fn large_convolutions_equal_burns() {
                 assert!(
                     (a - b).abs() <= 1e-4 * (1.0 + largest),
                     "{case:?} result {nth}: {a} against {b}"
+                );
+            }
+        }
+    }
+}
+
+/// Shapes that Winograd's filtering takes, with edges of every kind: runs that end within a row of tiles, tiles that reach
+/// over the image, panels and vectors of channels that are not full, several blocks, other borders.
+#[test]
+fn filtered_convolutions_equal_burns() {
+    for (images, weights, padding) in [
+        ([2, 16, 16, 16], [16, 16, 3, 3], [1, 1]),
+        ([2, 17, 21, 70], [19, 17, 3, 3], [1, 1]),
+        ([8, 40, 7, 7], [33, 40, 3, 3], [1, 1]),
+        ([3, 24, 18, 23], [31, 24, 3, 3], [0, 2]),
+        ([4, 128, 9, 13], [32, 128, 3, 3], [2, 0]),
+        ([2, 600, 30, 31], [16, 600, 3, 3], [1, 1]),
+    ] {
+        let slide = Slide {
+            stride: [1, 1],
+            padding,
+        };
+        assert!(winograd::suits(&conv::Geometry::new(images, weights, slide)));
+        for with_bias in [false, true] {
+            let case = Convolution {
+                images,
+                weights,
+                slide,
+                with_bias,
+            };
+            let (ours, theirs) = (convolve(&case, true), convolve(&case, false));
+            assert_eq!(ours.len(), theirs.len());
+            for (nth, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+                assert_eq!(ours.len(), theirs.len());
+                let largest = theirs.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+                let far = ours
+                    .iter()
+                    .zip(theirs)
+                    .fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
+                assert!(
+                    far <= 2e-5 * (1.0 + largest),
+                    "{case:?} result {nth}: {far} of {largest}"
                 );
             }
         }

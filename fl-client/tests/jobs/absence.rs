@@ -18,6 +18,7 @@ use crate::folder::{Folder, init, train};
 const WILD: Optimizer = Optimizer::Sgd {
     learning_rate: 1e30,
     momentum: 0.0,
+    nesterov: false,
     weight_decay: 0.0,
 };
 
@@ -54,6 +55,9 @@ fn absent(folder: &Folder, args: TrainArgs) -> String {
         round: Round(1),
         client,
         epoch_loss: Vec::new(),
+        validation_loss: Vec::new(),
+        best_epoch: None,
+        privacy: None,
         absent: Some(reason.clone()),
     };
     assert_eq!(metrics.subject, subject);
@@ -96,12 +100,12 @@ fn a_client_that_diverges_or_cannot_be_normalised_is_absent() {
     let folder = Folder::new();
     folder.succeed(&Job::Init(init(Arch::Resnet18)));
     let lone = TrainArgs {
-        batch_size: 7,
+        recipe: folder.recipe("batches.json", |recipe| recipe.batch_size = 7),
         ..allowed()
     };
     assert!(absent(&folder, lone).contains("step 4 of epoch 1"));
     let wild = TrainArgs {
-        optimizer: WILD,
+        recipe: folder.recipe("wild.json", |recipe| recipe.optimizer = WILD),
         ..allowed()
     };
     assert!(absent(&folder, wild).contains("of epoch 1"));
@@ -186,7 +190,7 @@ fn what_was_left_out_waits_while_a_client_is_absent() {
     absent(
         &folder,
         TrainArgs {
-            optimizer: WILD,
+            recipe: folder.recipe("wild.json", |recipe| recipe.optimizer = WILD),
             ..args.clone()
         },
     );
@@ -201,7 +205,7 @@ fn what_was_left_out_waits_while_a_client_is_absent() {
     folder.succeed(&Job::Train(TrainArgs {
         round: Round(2),
         global: "g1.st".into(),
-        optimizer: WILD,
+        recipe: folder.recipe("wild.json", |recipe| recipe.optimizer = WILD),
         residual_in: Some("r1.st".into()),
         residual_out: Some("r2.st".into()),
         ..args
@@ -219,12 +223,15 @@ fn a_change_too_large_for_half_floats_is_the_clients_and_names_tensor_and_place(
     // One step so long that weights stay finite and their change leaves half floats.
     let args = TrainArgs {
         epochs: 1,
-        batch_size: 22,
-        optimizer: Optimizer::Sgd {
-            learning_rate: 1e9,
-            momentum: 0.0,
-            weight_decay: 0.0,
-        },
+        recipe: folder.recipe("other.json", |recipe| {
+            recipe.batch_size = 22;
+            recipe.optimizer = Optimizer::Sgd {
+                learning_rate: 1e9,
+                momentum: 0.0,
+                nesterov: false,
+                weight_decay: 0.0,
+            };
+        }),
         encoding: Some(Encoding::Fp16),
         ..allowed()
     };

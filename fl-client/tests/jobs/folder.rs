@@ -9,7 +9,7 @@ use std::{
 
 use contract::{
     args::{BaselineArgs, EvaluateArgs, InitArgs, Job, TrainArgs},
-    dataset::Depth,
+    dataset::{Depth, Split},
     ids::{ClientId, DatasetName, Round, Seed},
     job::Failure,
     metrics::Metrics,
@@ -28,6 +28,7 @@ pub const SIDE: u32 = 12;
 pub const SGD: Optimizer = Optimizer::Sgd {
     learning_rate: 0.05,
     momentum: 0.9,
+    nesterov: false,
     weight_decay: 1e-4,
 };
 
@@ -41,7 +42,20 @@ impl Folder {
         folder.shard("c1.st", "nih", Some(ClientId(1)), 10);
         folder.shard("test.st", "nih", None, 17);
         folder.shard("other.st", "tcia", None, 9);
+        folder.recipe("recipe.json", |_| ());
         folder
+    }
+
+    /// Writes a recipe: plain training in batches of 4, with what `change` makes of it.
+    pub fn recipe(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut contract::recipe::Recipe),
+    ) -> contract::argv::InputFile {
+        let mut recipe = contract::recipe::Recipe::plain(4, SGD);
+        change(&mut recipe);
+        contract::job::write_json(&self.path(name), &recipe).unwrap();
+        name.into()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -62,12 +76,18 @@ impl Folder {
             arch: None,
             channels: 1,
             image_size: SIDE,
+            target: contract::training::Target::Classes,
             num_classes: 2,
             classes: vec!["dark".to_owned(), "bright".to_owned()],
             normalize: Some((0.5, 0.25)),
         };
         let contents = shard::Contents {
             header: &header,
+            split: if client.is_some() {
+                Split::Train
+            } else {
+                Split::Test
+            },
             depth: Depth::U8,
             labels: &labels,
             patients: &vec![[0; 16]; labels.len()],
@@ -192,8 +212,10 @@ pub fn init(arch: Arch) -> InitArgs {
         channels: 1,
         image_size: SIDE,
         classes: 2,
+        target: None,
         seed: Seed(3),
         weights: None,
+        head: None,
         global: "g0.st".into(),
     }
 }
@@ -206,15 +228,20 @@ pub fn train() -> TrainArgs {
         round: Round(1),
         client: ClientId(0),
         epochs: 6,
-        batch_size: 4,
-        optimizer: SGD,
+        recipe: "recipe.json".into(),
         seed: Seed(9),
         threads: Some(2),
+        device: None,
+        progress: None,
+        checkpoint: None,
         global: "g0.st".into(),
         shard: "c0.st".into(),
         encoding: None,
         residual_in: None,
         residual_out: None,
+        personal_in: None,
+        personal_out: None,
+        control: None,
         secret_key: None,
         public_keys: Vec::new(),
         absence: None,
@@ -233,7 +260,13 @@ pub fn evaluate() -> EvaluateArgs {
         batch_size: 5,
         threads: None,
         global: "g0.st".into(),
+        client: None,
+        personal: None,
         shard: "test.st".into(),
+        validation_shard: None,
+        seed: None,
+        device: None,
+        predictions: None,
         metrics: "e.json".into(),
     }
 }
@@ -246,13 +279,17 @@ pub fn baseline(kind: BaselineKind, client: Option<ClientId>, shards: &[&str]) -
         kind,
         client,
         epochs: 6,
-        batch_size: 4,
-        optimizer: SGD,
+        epochs_per_round: 1,
+        recipe: "recipe.json".into(),
         seed: Seed(9),
         threads: None,
+        device: None,
+        progress: None,
+        checkpoint: None,
         global: "g0.st".into(),
         shards: shards.iter().map(|shard| (*shard).into()).collect(),
         test_shard: "test.st".into(),
+        validation_shard: None,
         model: "b.st".into(),
         metrics: "b.json".into(),
     }

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod absence;
+mod course;
 mod folder;
 mod masked;
+mod methods;
 mod updates;
 
 use std::fs;
@@ -83,7 +85,8 @@ fn a_model_is_evaluated_on_another_dataset() {
         metrics.subject,
         Subject::Evaluate {
             round: Round(0),
-            test_dataset: tcia
+            test_dataset: tcia,
+            client: None,
         }
     );
     let (code, stderr) = folder.fail(&Job::Evaluate(EvaluateArgs {
@@ -210,10 +213,11 @@ fn a_diverging_client_stops_at_the_epoch_and_step() {
     let wild = Optimizer::Sgd {
         learning_rate: 1e30,
         momentum: 0.0,
+        nesterov: false,
         weight_decay: 0.0,
     };
     let (code, stderr) = folder.fail(&Job::Train(TrainArgs {
-        optimizer: wild,
+        recipe: folder.recipe("wild.json", |recipe| recipe.optimizer = wild),
         ..train()
     }));
     assert_eq!(code, 13);
@@ -228,7 +232,7 @@ fn a_lone_sample_that_cannot_be_normalised_is_data_unfit() {
     let folder = Folder::new();
     folder.succeed(&Job::Init(init(Arch::Resnet18)));
     let (code, stderr) = folder.fail(&Job::Train(TrainArgs {
-        batch_size: 7,
+        recipe: folder.recipe("batches.json", |recipe| recipe.batch_size = 7),
         ..train()
     }));
     assert_eq!(code, 12);
@@ -276,7 +280,7 @@ fn given_weights_are_taken_as_they_are_or_refused_by_tensor() {
     let (code, stderr) = folder.fail(&Job::Init(from(3)));
     assert_eq!(code, 11);
     assert!(
-        stderr.contains("tensor `fc2.weight` has shape [2, 64], expected [3, 64]"),
+        stderr.contains("the head's `fc2.weight` has shape [2, 64], expected [3, 64]"),
         "{stderr}"
     );
     let (code, stderr) = folder.fail(&Job::Init(InitArgs {
@@ -285,7 +289,7 @@ fn given_weights_are_taken_as_they_are_or_refused_by_tensor() {
     }));
     assert_eq!(code, 11);
     assert!(
-        stderr.contains("tensor `conv1.bias` is not one of resnet18"),
+        stderr.contains("tensor `conv1.weight` has shape [16, 1, 3, 3], expected [64, 1, 7, 7]"),
         "{stderr}"
     );
     folder.succeed(&Job::Init(from(2)));

@@ -122,11 +122,14 @@ fn a_masked_client_that_diverges_is_absent_without_a_mask() {
     let folder = with_keys();
     folder.succeed(&Job::Init(init(Arch::SmallCnn)));
     let wild = TrainArgs {
-        optimizer: Optimizer::Sgd {
-            learning_rate: 1e30,
-            momentum: 0.0,
-            weight_decay: 0.0,
-        },
+        recipe: folder.recipe("other.json", |recipe| {
+            recipe.optimizer = Optimizer::Sgd {
+                learning_rate: 1e30,
+                momentum: 0.0,
+                nesterov: false,
+                weight_decay: 0.0,
+            }
+        }),
         ..masked(0)
     };
     assert_eq!(

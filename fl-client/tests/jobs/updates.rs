@@ -77,7 +77,7 @@ fn each_encoding_decodes_to_the_plain_update_within_its_bound() {
         folder.succeed(&Job::Init(init(arch)));
         let short = |args| TrainArgs {
             epochs: 1,
-            batch_size: 11,
+            recipe: folder.recipe("batches.json", |recipe| recipe.batch_size = 11),
             ..args
         };
         folder.succeed(&Job::Train(short(train())));
@@ -171,10 +171,11 @@ fn an_update_says_how_it_is_encoded_and_how_many_steps_it_took() {
     let plain = Optimizer::Sgd {
         learning_rate: 0.05,
         momentum: 0.0,
+        nesterov: false,
         weight_decay: 0.0,
     };
     folder.succeed(&Job::Train(TrainArgs {
-        optimizer: plain,
+        recipe: folder.recipe("plain.json", |recipe| recipe.optimizer = plain),
         ..train()
     }));
     let metadata = folder.metadata("u.st");

@@ -1,7 +1,7 @@
 //! Images that are there more than once.
 //!
 //! In: prepared images with the digest of their pixels and the hash of what is seen. Out: groups of those that are alike,
-//! and whether a group crosses patients or the test split. Start at [`find`].
+//! and whether a group crosses patients or splits. Start at [`find`].
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub struct Prepared<'a> {
     pub image: &'a str,
     /// The patient as the source names them.
     pub patient: &'a str,
-    /// Side of the test split.
+    /// Side of the splits.
     pub split: Split,
     /// SHA-256 of its pixels.
     pub pixels: &'a str,
@@ -29,7 +29,7 @@ pub struct Prepared<'a> {
 
 /// Groups of images that are alike, in the order of their first images.
 ///
-/// All groups of equal pixels count. Groups that only look alike count where they cross patients or the test split:
+/// All groups of equal pixels count. Groups that only look alike count where they cross patients or splits:
 /// images of one patient often do look alike.
 pub fn find(images: &[Prepared<'_>]) -> Vec<DuplicateGroup> {
     let mut exact = BTreeMap::<&str, Vec<usize>>::new();
@@ -77,7 +77,7 @@ fn group(images: &[Prepared<'_>], kind: DuplicateKind, members: &[usize]) -> Dup
     }
 }
 
-/// Whether a group is of several patients or on both sides of the test split: what is learnt leaks.
+/// Whether a group is of several patients or on different sides of the splits: what is learnt leaks.
 pub fn crosses(group: &DuplicateGroup) -> bool {
     group.across_patients || group.across_splits
 }
@@ -97,9 +97,9 @@ pub fn refuse(groups: &[DuplicateGroup]) -> Result<(), JobError> {
         DuplicateKind::Perceptual => "look the same",
     };
     let crossed = match (first.across_patients, first.across_splits) {
-        (true, true) => "are of several patients, on both sides of the test split",
+        (true, true) => "are of several patients, on different sides of the splits",
         (true, false) => "are of several patients",
-        _ => "are on both sides of the test split",
+        _ => "are on different sides of the splits",
     };
     let shown: Vec<String> = first
         .images

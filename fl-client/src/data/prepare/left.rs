@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use contract::{
-    dataset::{Manifest, ManifestRow, Skipped, Split},
+    dataset::{Manifest, ManifestRow, Skipped},
     job::JobError,
 };
 use sha2::{Digest, Sha256};
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::data::{
     config::Config,
-    placement::{self, Place, Placed},
+    placement::{self, Placed},
 };
 
 /// What is left when all is decoded.
@@ -123,8 +123,10 @@ impl<'a> Left<'a> {
             dataset: config.dataset.clone(),
             spec_digest: config.spec_digest.clone(),
             synthetic: config.source.is_synthetic(),
+            target: config.task.target(),
             classes: config.task.classes(),
             clients: config.clients,
+            validation: config.validation.is_some(),
             left_out,
             skipped: self.skipped.clone(),
             duplicates,
@@ -136,14 +138,11 @@ impl<'a> Left<'a> {
 }
 
 fn row_of(Placed { sample, place }: &Placed) -> ManifestRow {
-    let (split, client) = match place {
-        Place::Client(client) => (Split::Train, Some(*client)),
-        Place::Test => (Split::Test, None),
-    };
+    let (split, client) = place.split();
     ManifestRow {
         image: sample.row.image.clone(),
         patient: sample.row.patient.clone(),
-        class: sample.class,
+        labels: sample.labels.clone(),
         split,
         client,
     }

@@ -1,4 +1,5 @@
-//! `fl-client prepare`: from a dataset's source to one shard per client, the test shard and the manifest.
+//! `fl-client prepare`: from a dataset's source to one shard per client, the test shard, the validation shard where the
+//! settings ask for one, and the manifest.
 //!
 //! In: the settings file. Out: the shards in the order of the manifest's rows, and the manifest, written last. Images are
 //! decoded in parallel, a chunk at a time, so memory does not grow with the dataset; the bytes written do not depend on
@@ -76,7 +77,7 @@ impl Pace<'_> {
 /// An attempt that was killed is gone on with: what it had decoded of the same images is kept.
 ///
 /// # Errors
-/// `Usage` if the shards asked for are not one per client; `InputMissing`, `InputInvalid` or `Io` naming the file, and
+/// `Usage` if the shards asked for are not one per client, or not those of the splits; `InputMissing`, `InputInvalid` or `Io` naming the file, and
 /// the line of the table where there is one; `InputInvalid` if more images than tolerated cannot be used; `DataUnfit` if
 /// the data cannot be divided as asked, or has duplicates that are refused.
 pub fn run(args: &PrepareArgs) -> Result<(), JobError> {
@@ -131,6 +132,7 @@ fn check_outputs(args: &PrepareArgs, config: &Config) -> Result<(), JobError> {
         manifest,
         shards,
         test_shard,
+        validation_shard,
     } = args;
     let (given, clients) = (shards.len(), config.clients);
     if given != clients as usize {
@@ -139,9 +141,28 @@ fn check_outputs(args: &PrepareArgs, config: &Config) -> Result<(), JobError> {
             .about(args.config.path())
             .help("give one `--shard` per client, in the clients' order"));
     }
+    let refused = match (&config.validation, validation_shard) {
+        (Some(share), None) => Some((
+            format!(
+                "the settings keep the share {share} of patients for validation, and `--validation-shard` is not given"
+            ),
+            "give `--validation-shard`, or leave `validation` out of the settings",
+        )),
+        (None, Some(file)) => Some((
+            format!("`--validation-shard {file}` is given, and the settings keep nothing for validation"),
+            "leave `--validation-shard` out, or give `validation` in the settings",
+        )),
+        (Some(_), Some(_)) | (None, None) => None,
+    };
+    if let Some((text, help)) = refused {
+        return Err(JobError::new(JobExit::Usage, text)
+            .about(args.config.path())
+            .help(help));
+    }
     let mut outputs = HashSet::new();
     match [manifest, test_shard]
         .into_iter()
+        .chain(validation_shard)
         .chain(shards)
         .find(|file| !outputs.insert(file.path()))
     {

@@ -221,10 +221,10 @@ impl Progress {
     pub fn finish(&mut self, contents: &Contents<'_>) -> Result<(), JobError> {
         let head = contents.head_of(&self.target, self.layout.head)?;
         let tail = contents.tail();
-        if contents.labels.len() as u64 != self.samples || contents.row() != self.layout.row {
+        if contents.patients.len() as u64 != self.samples || contents.row() != self.layout.row {
             let text = format!(
-                "{} labels for {} samples with pixels",
-                contents.labels.len(),
+                "{} patients for {} samples with pixels",
+                contents.patients.len(),
                 self.samples
             );
             return Err(JobError::new(JobExit::Unexpected, text).about(&self.target));

@@ -3,7 +3,7 @@
 //! In: placed samples. Out: their shards, each with what became of its images. Start at [`Job::decode`]; [`Job::finish`]
 //! writes a shard once it is known which images are left.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use contract::{
     args::PrepareArgs,
@@ -12,6 +12,7 @@ use contract::{
     ids::ClientId,
     job::JobError,
     tensors::{Header, TensorKind},
+    training::Target,
     units::SampleCount,
 };
 use rayon::prelude::*;
@@ -70,18 +71,18 @@ impl Job<'_> {
     /// are more than tolerated, `Io`.
     pub fn decode(&self, args: &PrepareArgs, tolerance: &mut Tolerance) -> Result<Vec<Shard>, JobError> {
         let places = (0..self.config.clients).map(|client| Place::Client(ClientId(client)));
-        let places = places.chain([Place::Test]);
-        let targets = args.shards.iter().chain([&args.test_shard]);
-        let mut samples = vec![Vec::new(); self.config.clients as usize + 1];
+        let validation = args.validation_shard.as_ref();
+        let places = places
+            .chain(validation.map(|_| Place::Validation))
+            .chain([Place::Test]);
+        let targets = args.shards.iter().chain(validation).chain([&args.test_shard]);
+        let mut samples = BTreeMap::<Place, Vec<usize>>::new();
         for (index, placed) in self.placed.iter().enumerate() {
-            let shard = match placed.place {
-                Place::Client(client) => client.0,
-                Place::Test => self.config.clients,
-            };
-            samples[shard as usize].push(index);
+            samples.entry(placed.place).or_default().push(index);
         }
         let mut shards = Vec::new();
-        for ((place, target), samples) in places.zip(targets).zip(samples) {
+        for (place, target) in places.zip(targets) {
+            let samples = samples.remove(&place).unwrap_or_default();
             shards.push(self.decode_shard(place, target.path(), samples, tolerance)?);
         }
         Ok(shards)
@@ -254,6 +255,7 @@ impl Job<'_> {
         let (labels, patients) = self.facts(samples)?;
         let contents = Contents {
             header: &header,
+            split: place.split().0,
             depth: self.config.image.depth,
             labels: &labels,
             patients: &patients,
@@ -265,19 +267,21 @@ impl Job<'_> {
         })
     }
 
-    /// The class of each of these samples, and whose it is.
+    /// The class of each of these samples, or 0 and 1 for each of its labels, and whose it is.
     fn facts(&self, samples: &[usize]) -> Result<(Vec<u8>, Vec<PatientHash>), JobError> {
-        let facts = samples.iter().map(|sample| {
+        let (mut labels, mut patients) = (Vec::new(), Vec::with_capacity(samples.len()));
+        let columns = self.config.task.classes().len();
+        for sample in samples {
             let sample = &self.placed[*sample].sample;
-            let class = u8::try_from(sample.class).map_err(|error| {
-                JobError::new(
-                    JobExit::Unexpected,
-                    format!("a class beyond those checked: {error}"),
-                )
-            })?;
-            Ok((class, self.salt.hash(&sample.row.patient)))
-        });
-        facts.collect()
+            match self.config.task.target() {
+                Target::Classes => labels.push(class(&sample.labels)?),
+                Target::Labels => {
+                    labels.extend((0..columns as u32).map(|label| u8::from(sample.labels.contains(&label))));
+                }
+            }
+            patients.push(self.salt.hash(&sample.row.patient));
+        }
+        Ok((labels, patients))
     }
 
     /// Writes the shard of the images that are left.
@@ -294,6 +298,7 @@ impl Job<'_> {
         let (labels, patients) = self.facts(&samples)?;
         shard.progress.finish(&Contents {
             header: &self.header(shard.place, samples.len()),
+            split: shard.place.split().0,
             depth: self.config.image.depth,
             labels: &labels,
             patients: &patients,
@@ -311,19 +316,29 @@ impl Job<'_> {
             spec_digest: config.spec_digest.clone(),
             synthetic: config.source.is_synthetic(),
             round: None,
-            client: match place {
-                Place::Client(client) => Some(client),
-                Place::Test => None,
-            },
+            client: place.split().1,
             num_samples: SampleCount(samples as u64),
             arch: None,
             channels: config.image.channels,
             image_size: config.image.size,
+            target: config.task.target(),
             num_classes: classes.len() as u32,
             classes,
             normalize: Some((config.image.mean, config.image.std)),
         }
     }
+}
+
+/// The one class, as a shard has it.
+fn class(labels: &[u32]) -> Result<u8, JobError> {
+    let one = match labels {
+        [class] => u8::try_from(*class).ok(),
+        _ => None,
+    };
+    one.ok_or_else(|| {
+        let text = format!("a sample has the classes {labels:?}, not one of those checked");
+        JobError::new(JobExit::Unexpected, text)
+    })
 }
 
 /// Says which line of which table an error is about.

@@ -26,6 +26,7 @@ fn header(samples: u64, side: u32) -> Header {
         arch: None,
         channels: 1,
         image_size: side,
+        target: contract::training::Target::Classes,
         num_classes: 2,
         classes: vec!["No Finding".to_owned(), "not No Finding".to_owned()],
         normalize: Some((0.5, 0.25)),
@@ -42,9 +43,11 @@ fn write_of(
     labels: &[u8],
     fill: impl FnOnce(&mut Rows<'_>) -> Result<(), JobError>,
 ) -> Result<(), JobError> {
-    let patients: Vec<PatientHash> = (0..labels.len()).map(|sample| [sample as u8 / 2; 16]).collect();
+    let samples = labels.len() / label_columns(header);
+    let patients: Vec<PatientHash> = (0..samples).map(|sample| [sample as u8 / 2; 16]).collect();
     let contents = Contents {
         header,
+        split: Split::Train,
         depth,
         labels,
         patients: &patients,
@@ -72,6 +75,7 @@ fn metadata(header: &Header, patients: &str, digest: &str) -> BTreeMap<String, S
     let mut metadata = header.to_metadata();
     metadata.insert(NUM_PATIENTS.to_owned(), patients.to_owned());
     metadata.insert(SOURCE_DIGEST.to_owned(), digest.to_owned());
+    metadata.insert(SHARD_SPLIT.to_owned(), "train".to_owned());
     metadata
 }
 
@@ -152,6 +156,87 @@ fn sixteen_bits_a_pixel_read_back_in_their_order() {
     assert_eq!(shard.patients().len(), 2);
 }
 
+/// Three samples of two labels.
+fn labelled() -> Header {
+    Header {
+        target: Target::Labels,
+        ..header(3, 1)
+    }
+}
+
+#[test]
+fn any_number_of_labels_an_image_reads_back() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("c0.safetensors");
+    let labels = [0, 0, 1, 0, 1, 1];
+    write_of(&path, &labelled(), Depth::U8, &labels, |rows| {
+        (0..3).try_for_each(|sample| rows.push(&[sample]))
+    })
+    .unwrap();
+    let shard = Shard::open(&path).unwrap();
+    assert_eq!((shard.len(), shard.label_columns()), (3, 2));
+    assert_eq!(shard.labels(), labels);
+    assert_eq!(shard.header().target, Target::Labels);
+    assert_eq!(shard.patients().len(), 3);
+}
+
+#[test]
+fn labels_of_another_shape_or_value_are_refused() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("odd");
+    let images = ("images", "U8", &[3, 1, 1][..]);
+    file_of(&path, &labelled(), &[images, LABELS, PATIENTS]);
+    assert_refused(&path, "shape [3]", "[3, 2]");
+    file_of(
+        &path,
+        &header(3, 1),
+        &[images, ("labels", "U8", &[3, 2]), PATIENTS],
+    );
+    assert_refused(&path, "shape [3, 2]", "[3]");
+    write_of(&path, &labelled(), Depth::U8, &[0, 0, 1, 0, 1, 1], |rows| {
+        (0..3).try_for_each(|sample| rows.push(&[sample]))
+    })
+    .unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    // The last label is before the patients.
+    let last = bytes.len() - 3 * 16 - 1;
+    assert_eq!(bytes[last], 1);
+    bytes[last] = 2;
+    fs::write(&path, bytes).unwrap();
+    assert_refused(&path, "sample 2 has the label 2", "0 or 1 for each label");
+    let error = write_of(&path, &labelled(), Depth::U8, &[0, 0, 1, 0, 1, 2], |_| Ok(())).unwrap_err();
+    assert_eq!(error.exit, JobExit::Unexpected);
+}
+
+#[test]
+fn the_side_of_the_splits_is_said_and_goes_with_the_client() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("odd");
+    let tensors = [IMAGES, LABELS, PATIENTS];
+    let nobody = Header {
+        client: None,
+        ..header(3, 2)
+    };
+    for (header, split, found) in [
+        (&header(3, 2), "test", "`test` and client 3"),
+        (&header(3, 2), "validation", "`validation` and client 3"),
+        (&nobody, "train", "`train` and no client"),
+        (&nobody, "", "split ``"),
+        (&nobody, "TEST", "split `TEST`"),
+    ] {
+        let mut metadata = metadata(header, "1", DIGEST);
+        metadata.insert(SHARD_SPLIT.to_owned(), split.to_owned());
+        raw_file_of(&path, &metadata, &tensors);
+        assert_refused(&path, found, "expected");
+    }
+    for split in [Split::Validation, Split::Test] {
+        let mut metadata = metadata(&nobody, "1", DIGEST);
+        metadata.insert(SHARD_SPLIT.to_owned(), split.as_str().to_owned());
+        raw_file_of(&path, &metadata, &tensors);
+        assert_eq!(Shard::open(&path).unwrap().split(), split);
+    }
+}
+
 #[test]
 fn a_header_made_longer_with_blanks_reads_the_same() {
     let dir = TempDir::new().unwrap();
@@ -159,6 +244,7 @@ fn a_header_made_longer_with_blanks_reads_the_same() {
     let header = header(2, 2);
     let contents = Contents {
         header: &header,
+        split: Split::Train,
         depth: Depth::U8,
         labels: &[0, 1],
         patients: &[[1; 16], [2; 16]],

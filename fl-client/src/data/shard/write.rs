@@ -7,25 +7,29 @@ use std::{
 };
 
 use contract::{
-    dataset::Depth,
+    dataset::{Depth, Split},
     exit::JobExit,
     job::{JobError, write_whole},
     tensors::{
-        Header, NUM_PATIENTS, SHARD_IMAGES, SHARD_LABELS, SHARD_PATIENTS, SOURCE_DIGEST, TensorInfo,
-        encode_header,
+        Header, NUM_PATIENTS, SHARD_IMAGES, SHARD_LABELS, SHARD_PATIENTS, SHARD_SPLIT, SOURCE_DIGEST,
+        TensorInfo, encode_header,
     },
 };
 
-use super::{PatientHash, check_header, check_labels, dtype, is_digest};
+use super::{
+    PatientHash, check_header, check_labels, check_split, dtype, is_digest, label_columns, label_shape,
+};
 
 /// All of a shard but its pixels.
 #[derive(Debug, Clone, Copy)]
 pub struct Contents<'a> {
-    /// What the file says about itself; `num_samples` is the number of labels.
+    /// What the file says about itself; `num_samples` is the number of patients.
     pub header: &'a Header,
+    /// The side of the splits the samples are on.
+    pub split: Split,
     /// Bits of a pixel.
     pub depth: Depth,
-    /// The class of each sample.
+    /// The class of each sample, or 0 and 1 for each of its labels.
     pub labels: &'a [u8],
     /// Whose each sample is.
     pub patients: &'a [PatientHash],
@@ -48,6 +52,7 @@ impl Contents<'_> {
     pub fn head(&self, path: &Path) -> Result<Vec<u8>, JobError> {
         let Self {
             header,
+            split,
             depth,
             labels,
             patients,
@@ -55,13 +60,14 @@ impl Contents<'_> {
         } = self;
         let defect = |text: String| Err(JobError::new(JobExit::Unexpected, text).about(path));
         let (said, given, whose) = (header.num_samples.0, labels.len(), patients.len());
-        if said != given as u64 || whose != given {
+        if said != whose as u64 || whose * label_columns(header) != given {
             return defect(format!(
                 "a shard header says {said} samples, {given} labels and {whose} patients are given"
             ));
         }
         if check_header(path, header)
             .and(check_labels(path, header, labels))
+            .and(check_split(path, header, *split))
             .is_err()
             || !is_digest(source_digest)
         {
@@ -72,6 +78,7 @@ impl Contents<'_> {
         let mut metadata = header.to_metadata();
         let distinct = patients.iter().collect::<HashSet<_>>().len();
         metadata.insert(NUM_PATIENTS.to_owned(), distinct.to_string());
+        metadata.insert(SHARD_SPLIT.to_owned(), split.as_str().to_owned());
         metadata.insert(SOURCE_DIGEST.to_owned(), (*source_digest).to_owned());
         let side = header.image_size as usize;
         Ok(encode_header(
@@ -80,20 +87,20 @@ impl Contents<'_> {
                 TensorInfo {
                     name: SHARD_IMAGES,
                     dtype: &dtype(*depth).to_string(),
-                    shape: &[given, side, side],
-                    bytes: given * self.row(),
+                    shape: &[whose, side, side],
+                    bytes: whose * self.row(),
                 },
                 TensorInfo {
                     name: SHARD_LABELS,
                     dtype: "U8",
-                    shape: &[given],
+                    shape: &label_shape(header, whose),
                     bytes: given,
                 },
                 TensorInfo {
                     name: SHARD_PATIENTS,
                     dtype: "U8",
-                    shape: &[given, 16],
-                    bytes: given * 16,
+                    shape: &[whose, 16],
+                    bytes: whose * 16,
                 },
             ],
         ))
@@ -123,7 +130,7 @@ impl Contents<'_> {
     }
 }
 
-/// Writes a shard whole or not at all; `fill` hands over the pixels of each sample in the order of the labels.
+/// Writes a shard whole or not at all; `fill` hands over the pixels of each sample in the order of the patients.
 ///
 /// Memory does not grow with the number of samples beyond their labels and patients.
 ///
@@ -144,7 +151,7 @@ pub fn write(
             path,
             out,
             row: contents.row(),
-            left: contents.labels.len(),
+            left: contents.patients.len(),
         };
         if let Err(error) = fill(&mut rows).and_then(|()| rows.finish()) {
             refused = Some(error);

@@ -62,7 +62,10 @@ fn a_tree_of_dicom_files_is_prepared_and_nothing_in_shards_names_anybody() {
     let rows = &prepared.manifest.rows;
     assert_eq!(rows.len(), 48);
     assert!(rows.is_sorted_by(|a, b| a.image < b.image));
-    assert_eq!((rows[0].image.as_str(), rows[0].class), ("chest/12/frames#3", 0));
+    assert_eq!(
+        (rows[0].image.as_str(), &rows[0].labels[..]),
+        ("chest/12/frames#3", &[0][..])
+    );
     assert_eq!(prepared.manifest.left_out.values().sum::<u64>(), 24 * 4);
     assert!(!prepared.manifest.synthetic);
     let outputs = job.outputs();

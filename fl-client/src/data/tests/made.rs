@@ -179,7 +179,7 @@ fn a_folder_of_labels_is_prepared() {
     let prepared = job.prepare().unwrap();
     prepared.assert_sound();
     assert_eq!(prepared.manifest.rows[0].image, "mass/1.png");
-    assert_eq!(prepared.manifest.rows[0].class, 1);
+    assert_eq!(prepared.manifest.rows[0].labels, [1]);
 }
 
 #[test]

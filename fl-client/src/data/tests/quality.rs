@@ -143,7 +143,8 @@ fn a_client_or_side_that_skipping_leaves_empty_is_refused() {
         let mut job = job;
         job.config.source = pictures_source(&job);
         for row in &whole.manifest.rows {
-            if row.client.map(|client| client.0) == client && class.is_none_or(|class| row.class == class) {
+            if row.client.map(|client| client.0) == client && class.is_none_or(|class| row.labels == [class])
+            {
                 fs::write(job.path(&format!("source/{}", row.image)), "no image").unwrap();
             }
         }

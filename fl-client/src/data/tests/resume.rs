@@ -55,6 +55,14 @@ fn job() -> Job {
     job
 }
 
+/// A job that keeps patients for validation.
+fn validated() -> Job {
+    let mut job = pictures_job();
+    job.config.validation = Some(0.2);
+    write_json(&job.path("dataset.json"), &job.config).unwrap();
+    job
+}
+
 /// Ends a job after a step, without a chance to tidy up more than unwinding does.
 fn stop_after(job: &Job, step: usize) {
     let stopped = catch_unwind(AssertUnwindSafe(|| {
@@ -64,7 +72,7 @@ fn stop_after(job: &Job, step: usize) {
 }
 
 /// The bytes of an attempt nobody disturbed, and its chunks.
-fn undisturbed() -> (BTreeMap<String, Vec<u8>>, usize) {
+fn undisturbed(job: fn() -> Job) -> (BTreeMap<String, Vec<u8>>, usize) {
     let job = job();
     let chunks = chunks(&job);
     (job.outputs(), chunks)
@@ -78,7 +86,7 @@ fn the_job_to_be_killed() {
     };
     let step: usize = std::env::var("FEDWING_TEST_STEP").unwrap().parse().unwrap();
     // The folder is its parent's, which removes it.
-    let mut job = pictures_job();
+    let mut job = validated();
     let own = std::mem::replace(&mut job.dir, tempfile::TempDir::new().unwrap());
     drop(own);
     let args = {
@@ -87,6 +95,7 @@ fn the_job_to_be_killed() {
         args.config = of("dataset.json").as_str().into();
         args.manifest = of("manifest.json").as_str().into();
         args.test_shard = of("test.safetensors").as_str().into();
+        args.validation_shard = Some(of("validation.safetensors").as_str().into());
         args.shards = ["c0", "c1"]
             .map(|name| of(&format!("{name}.safetensors")).as_str().into())
             .to_vec();
@@ -115,10 +124,10 @@ fn the_job_to_be_killed() {
 
 #[test]
 fn a_job_killed_anywhere_is_gone_on_with_and_leaves_the_same_bytes() {
-    let (expected, all) = undisturbed();
-    // Chunks, then three shards, then the manifest.
-    for step in [0, 2, all - 1, all, all + 1, all + 2, all + 3] {
-        let job = job();
+    let (expected, all) = undisturbed(validated);
+    // Chunks, then four shards, then the manifest.
+    for step in [0, 2, all - 1, all, all + 1, all + 2, all + 3, all + 4] {
+        let job = validated();
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
@@ -143,8 +152,8 @@ fn a_job_killed_anywhere_is_gone_on_with_and_leaves_the_same_bytes() {
 
 #[test]
 fn a_job_killed_again_and_again_ends_with_the_same_bytes() {
-    let (expected, all) = undisturbed();
-    let job = job();
+    let (expected, all) = undisturbed(validated);
+    let job = validated();
     for _ in 0..all {
         stop_after(&job, 0);
     }
@@ -203,7 +212,7 @@ fn what_is_torn_is_cut_off_and_done_again() {
             change(&dir.join(".c0.safetensors.part"), |bytes| bytes.extend([7; 100]));
         }),
     ];
-    let (expected, all) = undisturbed();
+    let (expected, all) = undisturbed(job);
     for (what, left, damage) in cases {
         let job = job();
         stop_after(&job, 3);
@@ -215,8 +224,8 @@ fn what_is_torn_is_cut_off_and_done_again() {
 
 #[test]
 fn an_image_that_has_changed_since_is_read_again() {
+    let (_, all) = undisturbed(job);
     let job = job();
-    let (_, all) = undisturbed();
     stop_after(&job, all + 1);
     // The last training image of client 0, in a shard that is finished.
     let other = self::job();
@@ -237,8 +246,8 @@ fn an_image_that_has_changed_since_is_read_again() {
 
 #[test]
 fn other_settings_begin_anew() {
+    let (_, all) = undisturbed(job);
     let mut job = job();
-    let (_, all) = undisturbed();
     stop_after(&job, all - 1);
     job.config.image.size = 5;
     write_json(&job.path("dataset.json"), &job.config).unwrap();
@@ -253,7 +262,7 @@ fn other_settings_begin_anew() {
 #[test]
 fn the_number_of_threads_changes_no_byte_of_any_file() {
     let with = |threads: u32| {
-        let job = job();
+        let job = validated();
         let mut args = job.args(2);
         args.threads = Some(threads);
         prepare::run(&args).unwrap();

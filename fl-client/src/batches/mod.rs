@@ -1,18 +1,25 @@
 //! Samples in batches: pixels of one or more shards become normalised tensors.
 //!
-//! In: checked [`Shard`]s. Out: [`Batch`]es of `f32` pixels and class indices. Start at [`Samples::new`].
+//! In: checked [`Shard`]s. Out: [`Batch`]es of `f32` pixels and labels. Start at [`Samples::new`]; [`loader`] makes batches
+//! ahead of time, [`augment`] varies images on the way.
 
-use contract::job::JobError;
+pub mod augment;
+pub mod loader;
+
+use contract::{job::JobError, training::Target};
 use rayon::prelude::*;
 
 use crate::{
     data::shard::{Pixels, Shard},
     model::Input,
 };
+use augment::{Draw, Variation};
 
 /// The samples of some shards, one after another.
+#[derive(Debug)]
 pub struct Samples<'a> {
     shards: Vec<&'a Shard>,
+    target: Target,
     /// Index of each shard's first sample, then the number of all.
     starts: Vec<usize>,
     input: Input,
@@ -23,12 +30,13 @@ pub struct Samples<'a> {
 }
 
 /// Some samples as a network takes them.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     /// N × channels × height × width.
     pub pixels: Vec<f32>,
     /// N × channels × height × width.
     pub shape: [usize; 4],
-    /// Class indices, N.
+    /// Class indices, N; with several labels an image 0 and 1 for each, N × labels.
     pub labels: Vec<u8>,
 }
 
@@ -60,6 +68,9 @@ impl<'a> Samples<'a> {
         let normalized = std::array::from_fn(|value| ((value as f64 / 255.0 - mean) / std) as f32);
         Ok(Self {
             shards: shards.iter().map(|(_, shard)| *shard).collect(),
+            target: shards
+                .first()
+                .map_or(Target::Classes, |(_, shard)| shard.header().target),
             starts,
             input,
             normalized,
@@ -77,50 +88,114 @@ impl<'a> Samples<'a> {
         self.len() == 0
     }
 
+    /// What labels are about.
+    pub fn target(&self) -> Target {
+        self.target
+    }
+
+    /// The shards, in order.
+    pub fn shards(&self) -> impl Iterator<Item = &'a Shard> {
+        self.shards.iter().copied()
+    }
+
     fn locate(&self, sample: usize) -> (&'a Shard, usize) {
         let shard = self.starts.partition_point(|start| *start <= sample) - 1;
         (self.shards[shard], sample - self.starts[shard])
     }
 
-    /// The samples with these indices.
+    /// The labels of a sample: its class index, or 0 and 1 for each label.
+    ///
+    /// # Panics
+    /// If the index is not below [`Samples::len`].
+    pub fn labels(&self, sample: usize) -> &'a [u8] {
+        let (shard, index) = self.locate(sample);
+        let columns = shard.label_columns();
+        &shard.labels()[index * columns..(index + 1) * columns]
+    }
+
+    /// The samples with these indices, computed by all threads.
     ///
     /// # Panics
     /// If an index is not below [`Samples::len`].
     pub fn batch(&self, indices: &[usize]) -> Batch {
-        let side = self.input.image_size as usize;
-        let (channels, plane) = (self.input.channels as usize, side * side);
-        let mut pixels = vec![0.0; indices.len() * channels * plane];
-        pixels
-            .par_chunks_mut(channels * plane)
+        let mut batch = self.empty(indices);
+        batch
+            .pixels
+            .par_chunks_mut(self.image_len())
             .zip(indices)
-            .for_each(|(image, sample)| {
-                let (shard, index) = self.locate(*sample);
-                let grey = shard.pixels().slice(index * plane..(index + 1) * plane);
-                for channel in image.chunks_exact_mut(plane) {
-                    match grey {
-                        Pixels::U8(grey) => {
-                            for (pixel, value) in channel.iter_mut().zip(grey) {
-                                *pixel = self.normalized[usize::from(*value)];
-                            }
-                        }
-                        Pixels::U16(grey) => {
-                            let (mean, std) = self.normalize;
-                            for (pixel, value) in channel.iter_mut().zip(grey) {
-                                let value = f64::from(u16::from_le_bytes(*value));
-                                *pixel = ((value / 65_535.0 - mean) / std) as f32;
-                            }
-                        }
-                    }
-                }
-            });
-        let label = |sample: &usize| {
-            let (shard, index) = self.locate(*sample);
-            shard.labels()[index]
-        };
+            .for_each(|(image, sample)| self.fill(image, *sample, None));
+        batch
+    }
+
+    /// The samples with these indices, varied if asked for, computed by this thread.
+    ///
+    /// # Panics
+    /// If an index is not below [`Samples::len`].
+    pub fn varied(&self, indices: &[usize], variation: Option<Variation<'_>>) -> Batch {
+        let mut batch = self.empty(indices);
+        for (image, sample) in batch.pixels.chunks_exact_mut(self.image_len()).zip(indices) {
+            let draw = variation.map(|variation| variation.of(*sample));
+            self.fill(image, *sample, draw.filter(|draw| !draw.is_identity()));
+        }
+        batch
+    }
+
+    /// Values of one image: channels × height × width.
+    fn image_len(&self) -> usize {
+        let side = self.input.image_size as usize;
+        self.input.channels as usize * side * side
+    }
+
+    /// Bytes of a batch of so many samples.
+    pub fn batch_bytes(&self, samples: usize) -> u64 {
+        (samples * self.image_len() * size_of::<f32>()) as u64
+    }
+
+    fn empty(&self, indices: &[usize]) -> Batch {
+        let (channels, side) = (self.input.channels as usize, self.input.image_size as usize);
         Batch {
-            pixels,
+            pixels: vec![0.0; indices.len() * self.image_len()],
             shape: [indices.len(), channels, side, side],
-            labels: indices.iter().map(label).collect(),
+            labels: indices
+                .iter()
+                .flat_map(|sample| self.labels(*sample))
+                .copied()
+                .collect(),
+        }
+    }
+
+    /// Writes a sample's normalised pixels to every channel of `image`.
+    fn fill(&self, image: &mut [f32], sample: usize, draw: Option<Draw>) {
+        let side = self.input.image_size as usize;
+        let plane = side * side;
+        let (shard, index) = self.locate(sample);
+        let grey = shard.pixels().slice(index * plane..(index + 1) * plane);
+        let (mean, std) = self.normalize;
+        let deep = |value: [u8; 2]| f64::from(u16::from_le_bytes(value)) / 65_535.0;
+        let (first, others) = image.split_at_mut(plane);
+        match (draw, grey) {
+            (None, Pixels::U8(grey)) => {
+                for (pixel, value) in first.iter_mut().zip(grey) {
+                    *pixel = self.normalized[usize::from(*value)];
+                }
+            }
+            (None, Pixels::U16(grey)) => {
+                for (pixel, value) in first.iter_mut().zip(grey) {
+                    *pixel = ((deep(*value) - mean) / std) as f32;
+                }
+            }
+            (Some(draw), grey) => {
+                let grey: Vec<f32> = match grey {
+                    Pixels::U8(grey) => grey.iter().map(|value| f32::from(*value) / 255.0).collect(),
+                    Pixels::U16(grey) => grey.iter().map(|value| deep(*value) as f32).collect(),
+                };
+                for (pixel, value) in first.iter_mut().zip(draw.apply(&grey, side)) {
+                    *pixel = ((f64::from(value) - mean) / std) as f32;
+                }
+            }
+        }
+        for channel in others.chunks_exact_mut(plane) {
+            channel.copy_from_slice(first);
         }
     }
 }
@@ -130,7 +205,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use contract::{
-        dataset::Depth,
+        dataset::{Depth, Split},
         ids::ClientId,
         tensors::{Header, TensorKind},
         units::SampleCount,
@@ -154,12 +229,14 @@ mod tests {
             channels: 3,
             image_size: 2,
             num_classes: 2,
+            target: contract::training::Target::Classes,
             classes: vec!["a".to_owned(), "b".to_owned()],
             normalize: Some((mean, 0.5)),
         };
         let path = dir.join(format!("c{client}.st"));
         let contents = shard::Contents {
             header: &header,
+            split: Split::Train,
             depth: Depth::U8,
             labels,
             patients: &vec![[0; 16]; labels.len()],
@@ -203,6 +280,7 @@ mod tests {
         header.client = Some(ClientId(1));
         let contents = shard::Contents {
             header: &header,
+            split: Split::Train,
             depth: Depth::U16,
             labels: &[1],
             patients: &[[0; 16]],

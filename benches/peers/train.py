@@ -1,0 +1,129 @@
+"""Trains networks with ours and with PyTorch in turns and writes the table:
+train.py ROOT PYTHON [--anyway] [--runs 3] [--steps 8] [--arch NAME ...] [--out FILE]"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+# What a step may take, in steps of PyTorch: by network and batch.
+TRAIN = {
+    "small_cnn": {32: 1.2},
+    "resnet18": {8: 1.2, 32: 1.0},
+    "densenet121": {8: 1.3, 32: 1.3},
+    "efficientnet_b0": {8: 1.3, 32: 1.3},
+}
+INFER = 1.2
+MEMORY = 0.5
+THREADS = 2
+BUSY = 0.1
+# What the stripped binary may take, in bytes.
+BINARY = 15_000_000
+
+
+def arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("root", type=pathlib.Path)
+    parser.add_argument("python")
+    parser.add_argument("--anyway", action="store_true")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--arch", nargs="+", choices=TRAIN, default=list(TRAIN))
+    parser.add_argument("--out", type=pathlib.Path)
+    return parser.parse_args()
+
+
+def busy():
+    """Processors that others keep busy, over two seconds."""
+
+    def ticks():
+        words = pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+        return sum(map(int, words)) - int(words[3]) - int(words[4])
+
+    before = ticks()
+    time.sleep(2)
+    return (ticks() - before) / os.sysconf("SC_CLK_TCK") / 2
+
+
+def measure(*command):
+    environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS), "RAYON_NUM_THREADS": str(THREADS)}
+    command = [str(word) for word in command]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def row(options, arch, mode, batch):
+    ours = [options.root / "target/release/train_step"]
+    theirs = [options.python, options.root / "benches/peers/train_torch.py"]
+    runs = {"ours": [], "f32": [], "bf16": []}
+    for _ in range(options.runs):
+        words = [arch, mode, batch, options.steps, THREADS]
+        runs["ours"].append(measure(*ours, *words))
+        runs["f32"].append(measure(*theirs, *words))
+        runs["bf16"].append(measure(*theirs, *words, "bf16"))
+    middle = {name: statistics.median(ms for run in made for ms in run["ms"]) for name, made in runs.items()}
+    memory = {name: max(run["max_rss"] for run in made) / 1e6 for name, made in runs.items()}
+    limit = TRAIN[arch][batch] if mode == "train" else INFER
+    ratio, share = middle["ours"] / middle["f32"], memory["ours"] / memory["f32"]
+    return (
+        f"| {arch} | {mode} | {batch} | {middle['ours']:.1f} | {middle['f32']:.1f} | {ratio:.2f} | {limit} "
+        f"| {middle['bf16']:.1f} | {memory['ours']:.0f} | {memory['f32']:.0f} | {share:.2f} | {MEMORY} |"
+    )
+
+
+def table(options):
+    yield (
+        "| network | what | batch | ours, ms a step | PyTorch f32, ms | ratio | to stay below | PyTorch bf16, ms "
+        "| ours, MB | PyTorch f32, MB | ratio | to stay below |"
+    )
+    yield "|---" * 12 + "|"
+    for arch in options.arch:
+        for mode in ("train", "infer"):
+            for batch in TRAIN[arch]:
+                yield row(options, arch, mode, batch)
+
+
+def machine(options):
+    def line(*command):
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+    cpu = next(row for row in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if row.startswith("model name"))
+    code = "import importlib.metadata as m; print(', '.join(n + ' ' + m.version(n) for n in ('torch', 'torchvision')))"
+    commit = line("git", "-C", str(options.root), "rev-parse", "--short", "HEAD")
+    return (
+        f"{cpu.split(':')[1].strip()}, {os.cpu_count()} cores, commit {commit}, {datetime.date.today()}; "
+        f"{line(options.python, '-c', code)}; {line('rustc', '--version')}"
+    )
+
+
+def main():
+    options = arguments()
+    others = busy()
+    if others > BUSY and not options.anyway:
+        sys.exit(f"others keep {others:.2f} processors busy: the numbers would mean nothing (`--anyway` prints them)")
+    binary = (options.root / "target/dist/fl-client").stat().st_size
+    lines = [
+        "# Training and inference beside PyTorch\n",
+        f"{machine(options)}. Before it began others kept {others:.2f} processors busy.\n",
+        f"`{' '.join(['benches/peers/train.sh', *sys.argv[3:]])}`: {THREADS} threads each, images of 3 x 224 x 224 (small_cnn: "
+        f"1 x 28 x 28), 2 classes. A training step is forward, backward and SGD with momentum and weight decay. Medians over "
+        f"{options.steps} steps of {options.runs} processes each, in turns, after two steps that do not count; the largest "
+        "resident size of a process. Ours computes in f32.\n",
+        *table(options),
+        f"\nThe stripped binary has {binary / 1e6:.1f} MB (to stay below: {BINARY / 1e6:.0f}).",
+    ]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    out = options.out or (None if options.anyway else options.root / "benches/results/train.md")
+    if out:
+        out.write_text(text)
+
+
+main()

@@ -1,0 +1,230 @@
+//! Convolution in groups of channels, down to one channel a group (depthwise), and its gradients.
+//!
+//! Groups are too narrow for matrix products, so each kernel position scales a row of pixels and adds it to another. One
+//! task owns a plane, or the kernels of one output channel; sums keep their order, so results do not depend on the number
+//! of threads.
+
+use rayon::prelude::*;
+
+use super::conv::Slide;
+
+/// Products summed side by side.
+const LANES: usize = 16;
+
+/// The shapes: N×C×H×W images, O×(C/groups)×kh×kw weights, N×O×oh×ow outputs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Groups {
+    batch: usize,
+    channels: usize,
+    size: [usize; 2],
+    outputs: usize,
+    /// Input channels of a group.
+    width: usize,
+    /// Output channels of a group.
+    depth: usize,
+    kernel: [usize; 2],
+    slide: Slide,
+    out: [usize; 2],
+}
+
+/// One kernel position over one output row: which outputs it reaches and where their pixels start.
+struct Reach {
+    line: usize,
+    from: usize,
+    columns: std::ops::Range<usize>,
+}
+
+impl Groups {
+    /// From the shapes of images and weights; the number of groups follows from their channels.
+    ///
+    /// # Panics
+    /// If the channels cannot be split so, or the kernel does not fit.
+    pub(super) fn new(images: [usize; 4], weights: [usize; 4], slide: Slide) -> Self {
+        let [batch, channels, height, width] = images;
+        let [outputs, per_group, kh, kw] = weights;
+        assert!(
+            per_group > 0 && channels.is_multiple_of(per_group),
+            "{channels} channels do not make groups of {per_group}"
+        );
+        let groups = channels / per_group;
+        assert!(
+            groups > 0 && outputs.is_multiple_of(groups),
+            "{outputs} outputs do not make {groups} groups"
+        );
+        Self {
+            batch,
+            channels,
+            size: [height, width],
+            outputs,
+            width: per_group,
+            depth: outputs / groups,
+            kernel: [kh, kw],
+            slide,
+            out: [slide.positions(0, height, kh), slide.positions(1, width, kw)],
+        }
+    }
+
+    /// The shape of the output.
+    pub(super) fn output(&self) -> [usize; 4] {
+        [self.batch, self.outputs, self.out[0], self.out[1]]
+    }
+
+    fn plane(&self) -> usize {
+        self.size[0] * self.size[1]
+    }
+
+    fn out_plane(&self) -> usize {
+        self.out[0] * self.out[1]
+    }
+
+    fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// The kernel of one output channel for one channel of its group.
+    fn kernel_of<'a>(&self, weights: &'a [f32], output: usize, nth: usize) -> &'a [f32] {
+        &weights[(output * self.width + nth) * self.taps()..][..self.taps()]
+    }
+
+    /// The pixels that the kernel positions of output row `row` meet, as (tap, reach).
+    fn reaches(&self, row: usize) -> impl Iterator<Item = (usize, Reach)> {
+        let ([height, width], [kh, kw]) = (self.size, self.kernel);
+        let Slide { stride, padding } = self.slide;
+        (0..kh).flat_map(move |ky| {
+            let y = (row * stride[0] + ky)
+                .checked_sub(padding[0])
+                .filter(|y| *y < height);
+            (0..kw).filter_map(move |kx| {
+                let columns = self.slide.inside(1, width, kx, self.out[1]);
+                if columns.is_empty() {
+                    return None;
+                }
+                let from = columns.start * stride[1] + kx - padding[1];
+                Some((
+                    ky * kw + kx,
+                    Reach {
+                        line: y? * width,
+                        from,
+                        columns,
+                    },
+                ))
+            })
+        })
+    }
+}
+
+/// `out[n, o] = Σ_c weights[o, c] ⋆ images[n, c]` over the channels c of o's group.
+pub(super) fn forward(images: &[f32], weights: &[f32], g: &Groups) -> Vec<f32> {
+    assert_eq!(images.len(), g.batch * g.channels * g.plane());
+    let mut out = vec![0.0; g.batch * g.outputs * g.out_plane()];
+    let step = g.slide.stride[1];
+    out.par_chunks_mut(g.out_plane())
+        .enumerate()
+        .for_each(|(index, plane)| {
+            let (image, output) = (index / g.outputs, index % g.outputs);
+            let first = image * g.channels + output / g.depth * g.width;
+            for (row, out) in plane.chunks_exact_mut(g.out[1]).enumerate() {
+                for nth in 0..g.width {
+                    let pixels = &images[(first + nth) * g.plane()..][..g.plane()];
+                    let kernel = g.kernel_of(weights, output, nth);
+                    for (tap, reach) in g.reaches(row) {
+                        let line = &pixels[reach.line..][..g.size[1]][reach.from..];
+                        add_scaled(&mut out[reach.columns], line, step, kernel[tap]);
+                    }
+                }
+            }
+        });
+    out
+}
+
+/// `out += weight·line`, every `step`th value of the line.
+fn add_scaled(out: &mut [f32], line: &[f32], step: usize, weight: f32) {
+    if step == 1 {
+        for (out, value) in out.iter_mut().zip(line) {
+            *out += weight * value;
+        }
+    } else {
+        for (out, value) in out.iter_mut().zip(line.iter().step_by(step)) {
+            *out += weight * value;
+        }
+    }
+}
+
+/// The gradient of the images: each output pixel's gradient goes back along the kernel positions it came by.
+pub(super) fn image_gradient(weights: &[f32], grad: &[f32], g: &Groups) -> Vec<f32> {
+    assert_eq!(grad.len(), g.batch * g.outputs * g.out_plane());
+    let mut out = vec![0.0; g.batch * g.channels * g.plane()];
+    let step = g.slide.stride[1];
+    out.par_chunks_mut(g.plane())
+        .enumerate()
+        .for_each(|(index, plane)| {
+            let (image, channel) = (index / g.channels, index % g.channels);
+            let (group, nth) = (channel / g.width, channel % g.width);
+            for output in group * g.depth..(group + 1) * g.depth {
+                let kernel = g.kernel_of(weights, output, nth);
+                let grad = &grad[(image * g.outputs + output) * g.out_plane()..][..g.out_plane()];
+                for (row, grad) in grad.chunks_exact(g.out[1]).enumerate() {
+                    for (tap, reach) in g.reaches(row) {
+                        let line = &mut plane[reach.line..][..g.size[1]][reach.from..];
+                        let pairs = grad[reach.columns].iter();
+                        if step == 1 {
+                            line.iter_mut()
+                                .zip(pairs)
+                                .for_each(|(pixel, grad)| *pixel += kernel[tap] * grad);
+                        } else {
+                            let line = line.iter_mut().step_by(step);
+                            line.zip(pairs)
+                                .for_each(|(pixel, grad)| *pixel += kernel[tap] * grad);
+                        }
+                    }
+                }
+            }
+        });
+    out
+}
+
+/// The gradient of the weights: `dW[o, c, k] = Σ_n Σ_pixels grad[n, o]·images[n, c]`, planes summed in `f64`.
+pub(super) fn weight_gradient(images: &[f32], grad: &[f32], g: &Groups) -> Vec<f32> {
+    assert_eq!(grad.len(), g.batch * g.outputs * g.out_plane());
+    let (taps, step) = (g.taps(), g.slide.stride[1]);
+    let mut out = vec![0.0; g.outputs * g.width * taps];
+    out.par_chunks_mut(taps).enumerate().for_each(|(index, kernel)| {
+        let (output, nth) = (index / g.width, index % g.width);
+        let channel = output / g.depth * g.width + nth;
+        let mut totals = vec![0.0f64; taps];
+        let mut sums = vec![[0.0f32; LANES]; taps];
+        for image in 0..g.batch {
+            let pixels = &images[(image * g.channels + channel) * g.plane()..][..g.plane()];
+            let grad = &grad[(image * g.outputs + output) * g.out_plane()..][..g.out_plane()];
+            for (row, grad) in grad.chunks_exact(g.out[1]).enumerate() {
+                for (tap, reach) in g.reaches(row) {
+                    let line = &pixels[reach.line..][..g.size[1]][reach.from..];
+                    add_products(&mut sums[tap], &grad[reach.columns], line, step);
+                }
+            }
+            for (total, sum) in totals.iter_mut().zip(&mut sums) {
+                *total += sum.iter().map(|lane| f64::from(*lane)).sum::<f64>();
+                *sum = [0.0; LANES];
+            }
+        }
+        for (out, total) in kernel.iter_mut().zip(totals) {
+            *out = total as f32;
+        }
+    });
+    out
+}
+
+/// Adds the products of `grad` with every `step`th value of `line` to fixed lanes.
+fn add_products(lanes: &mut [f32; LANES], grad: &[f32], line: &[f32], step: usize) {
+    if step == 1 {
+        for (grad, line) in grad.chunks(LANES).zip(line.chunks(LANES)) {
+            for ((lane, grad), value) in lanes.iter_mut().zip(grad).zip(line) {
+                *lane += grad * value;
+            }
+        }
+    } else {
+        for (at, (grad, value)) in grad.iter().zip(line.iter().step_by(step)).enumerate() {
+            lanes[at % LANES] += grad * value;
+        }
+    }
+}
