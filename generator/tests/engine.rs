@@ -8,6 +8,8 @@
     reason = "all of this is test code, its helpers included"
 )]
 
+#[path = "engine/checkpoints.rs"]
+mod checkpoints;
 #[path = "engine/failures.rs"]
 mod failures;
 #[path = "engine/integrity.rs"]

@@ -28,5 +28,13 @@ fn every_example_passes_the_check() {
         names.push(name);
     }
     names.sort();
-    assert_eq!(names, ["nih1000.yml", "pneumoniamnist.yml", "quickstart.yml"]);
+    assert_eq!(
+        names,
+        [
+            "nih1000.yml",
+            "options.yml",
+            "pneumoniamnist.yml",
+            "quickstart.yml"
+        ]
+    );
 }

@@ -2,14 +2,18 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use contract::{
     aggregation::{CentralPrivacy, Encoding, Strategy, StrategyArg},
-    args::{AggregateArgs, Job, KeysArgs, PartialArgs, RevealArgs, TrainArgs},
-    argv::ArgValue,
-    ids::Seed,
-    training::Absence,
+    args::{AggregateArgs, EvaluateArgs, Job, KeysArgs, PartialArgs, RevealArgs, TrainArgs},
+    argv::{ArgValue, Role},
+    ids::{ClientId, Seed},
+    recipe::{
+        Across, Augment, ClassWeights, Decay, DeviceChoice, EarlyStop, LocalPrivacy, Loss, LossKind, Method,
+        OptimizerState, Precision, Recipe, Schedule,
+    },
+    training::{Absence, Moments, Optimizer},
 };
 use fedwing::{
     check::check,
@@ -251,6 +255,284 @@ fn a_residual_goes_to_the_next_round_its_client_takes_part_in() {
         }
     }
     assert!(skipped > 0, "some client pauses for a round");
+}
+
+fn evaluations(plan: &Plan) -> Vec<&EvaluateArgs> {
+    of_kind(plan, |job| match job {
+        Job::Evaluate(args) => Some(args),
+        _ => None,
+    })
+}
+
+/// The recipe that a plan's jobs read.
+fn recipe(plan: &Plan) -> Recipe {
+    let file = plan
+        .statics
+        .iter()
+        .find(|file| file.name.as_str() == "e1.nih.recipe.json");
+    serde_json::from_str(&file.unwrap().content).unwrap()
+}
+
+#[test]
+fn what_a_client_keeps_goes_to_its_next_round_and_to_the_test_of_its_model() {
+    for algorithm in ["fedper", "{ditto: {lambda: 0.1}}"] {
+        let federation = format!("algorithm: {algorithm}\n  fraction: 0.5");
+        let plan = Words {
+            clients: 6,
+            rounds: 5,
+            federation: &federation,
+            ..FOUR
+        }
+        .plan();
+        let trains = trains(&plan);
+        let tested: Vec<_> = evaluations(&plan)
+            .into_iter()
+            .filter(|args| args.client.is_some())
+            .collect();
+        let mut models = 0;
+        for client in 0..6 {
+            let mut last: Option<String> = None;
+            for train in trains.iter().filter(|train| train.client.0 == client) {
+                assert_eq!(train.personal_in.as_ref().map(ToString::to_string), last);
+                last = train.personal_out.as_ref().map(ToString::to_string);
+                assert!(last.is_some());
+                assert_eq!(
+                    train.seed,
+                    trains.iter().find(|t| t.client == train.client).unwrap().seed
+                );
+            }
+            let tests: Vec<_> = tested
+                .iter()
+                .filter(|args| args.client.map(|client| client.0) == Some(client))
+                .collect();
+            assert_eq!(tests.len(), usize::from(last.is_some()));
+            for test in tests {
+                models += 1;
+                assert_eq!(test.personal.as_ref().map(ToString::to_string), last);
+                assert_eq!(test.global.as_str(), "e1.nih.r0005.global.safetensors");
+            }
+        }
+        assert!(models >= 3, "{models}");
+        for aggregate in aggregates(&plan) {
+            let kept: Vec<&str> = aggregate.keep.iter().map(|pattern| pattern.as_str()).collect();
+            let head: &[&str] = if algorithm == "fedper" { &["fc2.*"] } else { &[] };
+            assert_eq!(kept, head);
+        }
+    }
+    let untested = Words {
+        federation: "algorithm: fedper",
+        more: "evaluation: {personal: false}",
+        ..FOUR
+    }
+    .plan();
+    assert!(evaluations(&untested).iter().all(|args| args.client.is_none()));
+    let plain = FOUR.plan();
+    assert!(trains(&plain).iter().all(|train| train.personal_out.is_none()));
+}
+
+#[test]
+fn what_a_client_keeps_is_read_by_its_own_jobs_alone() {
+    let personal = Words {
+        federation: "algorithm: fedper",
+        ..FOUR
+    };
+    let by_another = refused(&personal, |job| {
+        if let Job::Evaluate(args) = job
+            && args.client == Some(ClientId(1))
+        {
+            args.personal = Some("e1.nih.r0002.c0000.personal.safetensors".into());
+        }
+    });
+    assert_eq!(
+        by_another.to_string(),
+        "`personal-nih-c0001` reads `e1.nih.r0002.c0000.personal.safetensors`, which stays with the client of \
+         `train-nih-r0002-c0000`"
+    );
+    let by_nobody_in_particular = refused(&personal, |job| {
+        if let Job::Evaluate(args) = job
+            && args.client == Some(ClientId(1))
+        {
+            args.client = None;
+        }
+    });
+    assert!(
+        matches!(by_nobody_in_particular, PlanError::PrivateFile { .. }),
+        "{by_nobody_in_particular}"
+    );
+}
+
+#[test]
+fn scaffold_hands_the_servers_variate_to_the_clients_of_the_next_round() {
+    let plan = Words {
+        federation: "algorithm: {scaffold: {server_learning_rate: 0.5}}\n  fraction: 0.5",
+        ..FOUR
+    }
+    .plan();
+    for train in trains(&plan) {
+        let wanted = (train.round.0 > 1).then(|| "e1.nih.r0001.state.safetensors".to_owned());
+        assert_eq!(train.control.as_ref().map(ToString::to_string), wanted);
+        assert!(train.personal_out.is_some());
+    }
+    for aggregate in aggregates(&plan) {
+        let rule = Strategy::Scaffold {
+            learning_rate: 0.5,
+            clients: 4,
+        };
+        assert_eq!(
+            aggregate.strategy,
+            StrategyArg::from(rule),
+            "all clients, not the selected"
+        );
+    }
+    assert_eq!(recipe(&plan).method, Method::Scaffold);
+}
+
+#[test]
+fn a_checkpoint_belongs_to_one_job() {
+    let mut seen = BTreeSet::new();
+    let plan = Words {
+        more: "evaluation: {baselines: [centralized, local_only]}",
+        ..FOUR
+    }
+    .plan();
+    for job in &plan.jobs {
+        let mut found = Vec::new();
+        job.job.roles(&mut |role| {
+            if let Role::Checkpoint(file) = role {
+                found.push(file.to_owned());
+            }
+        });
+        let trains = matches!(job.job, Job::Train(_) | Job::Baseline(_));
+        assert_eq!(found.len(), usize::from(trains), "{}", job.id);
+        assert!(seen.is_disjoint(&BTreeSet::from_iter(found.clone())));
+        seen.extend(found);
+    }
+    let error = refused(&FOUR, |job| {
+        if let Job::Train(args) = job
+            && args.client == ClientId(1)
+            && args.round.0 == 1
+        {
+            args.checkpoint = Some("e1.nih.r0001.c0000.checkpoint.safetensors".into());
+        }
+    });
+    assert!(matches!(error, PlanError::TwoWriters { .. }), "{error}");
+}
+
+#[test]
+fn thresholds_intervals_predictions_and_the_device_reach_the_jobs() {
+    let plan = Words {
+        more: "evaluation: {baselines: [centralized], intervals: true, predictions: true}\n\
+               execution: {device: cuda:1}",
+        ..FOUR
+    }
+    .plan();
+    let evaluations = evaluations(&plan);
+    let seeds: BTreeSet<_> = evaluations.iter().map(|args| args.seed.unwrap().0).collect();
+    assert_eq!(seeds.len(), 3, "one for each round");
+    let written: Vec<_> = evaluations
+        .iter()
+        .filter_map(|args| args.predictions.as_ref())
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(written, ["e1.nih.r0002.predictions.safetensors"]);
+    for job in &plan.jobs {
+        let (device, computes) = match &job.job {
+            Job::Train(args) => (args.device, true),
+            Job::Evaluate(args) => (args.device, true),
+            Job::Baseline(args) => (args.device, true),
+            _ => (None, false),
+        };
+        assert_eq!(device, computes.then_some(DeviceChoice::Cuda(1)));
+        assert_eq!(job.request.gpus, if computes { 2 } else { 0 }, "{}", job.id);
+    }
+}
+
+#[test]
+fn the_recipe_says_what_the_specification_does() {
+    let report = check(
+        include_str!("../../examples/options.yml"),
+        "options.yml",
+        Path::new("/specs"),
+    );
+    let checked = report.checked.unwrap();
+    let wanted = Recipe {
+        fedwing_recipe: Recipe::VERSION,
+        batch_size: 16,
+        optimizer: Optimizer::Adamw(Moments {
+            learning_rate: 0.003,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+        }),
+        optimizer_state: OptimizerState::Reset,
+        schedule: Schedule {
+            across: Across::Rounds,
+            periods: 4,
+            warm_up: 1,
+            decay: Decay::Cosine { least: 0.05 },
+        },
+        loss: Loss {
+            kind: LossKind::CrossEntropy,
+            smoothing: 0.05,
+            class_weights: ClassWeights::Balanced,
+        },
+        method: Method::Fedprox { mu: 0.01 },
+        clip_norm: Some(5.0),
+        freeze: Vec::new(),
+        augment: Some(Augment {
+            crop: 0.9,
+            flip: 0.0,
+            rotate: 5.0,
+            brightness: 0.1,
+            contrast: 0.1,
+        }),
+        validation: Some(0.15),
+        early_stop: Some(EarlyStop {
+            patience: 2,
+            least: 0.0,
+        }),
+        privacy: None,
+        precision: Precision::F32,
+        ahead: 2,
+    };
+    assert_eq!(checked.federation.recipe, wanted);
+    let plan = plan::lower(&checked).unwrap();
+    let read: Recipe = serde_json::from_str(
+        &plan
+            .statics
+            .iter()
+            .find(|file| file.name.as_str() == "options.chest.recipe.json")
+            .unwrap()
+            .content,
+    )
+    .unwrap();
+    assert_eq!(read, wanted, "what jobs read is what was proven");
+    let validated: Vec<bool> = evaluations(&plan)
+        .iter()
+        .map(|args| args.validation_shard.is_some())
+        .collect();
+    assert_eq!(validated, [true; 5]);
+}
+
+#[test]
+fn frozen_tensors_and_the_samples_privacy_stand_in_the_recipe() {
+    let plan = Words {
+        more: "privacy: {local: {norm: 0.5, noise_multiplier: 1.1, delta: 1e-5}}",
+        ..FOUR
+    }
+    .plan();
+    let private = recipe(&plan).privacy;
+    let wanted = LocalPrivacy {
+        norm: 0.5,
+        noise_multiplier: 1.1,
+        delta: 1e-5,
+    };
+    assert_eq!(private, Some(wanted));
+    assert!(
+        trains(&plan).iter().all(|train| train.personal_out.is_some()),
+        "a client keeps account of its steps"
+    );
 }
 
 #[test]

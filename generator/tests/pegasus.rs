@@ -399,8 +399,8 @@ fn what_cannot_run_here_is_refused_by_name() {
             "`/x/workflow.yml` holds two jobs named `a`",
         ),
         (
-            format!("{JOB}{{lfn: state, type: checkpoint}}]}}"),
-            "`/x/workflow.yml` holds `state` as checkpoint of job `a`: not supported on this machine",
+            format!("{JOB}{{lfn: state, type: inout}}]}}"),
+            "`/x/workflow.yml` holds `state` as inout of job `a`: not supported on this machine",
         ),
         (
             format!("{JOB}{{lfn: ../up, type: input}}]}}"),

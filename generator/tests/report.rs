@@ -5,7 +5,7 @@ mod fixture;
 
 use std::fs;
 
-use contract::units::Bytes;
+use contract::{training::Backend, units::Bytes};
 use fedwing::{
     record::{Event, Outcome, RunOutcome, Stamp},
     report::{Report, ReportError, RunState, build, from_events, html, json, markdown},
@@ -112,6 +112,49 @@ fn images_that_are_there_twice_or_were_skipped_are_told_where_they_are_and_only_
     (one.leaks, one.skipped) = (1, 1);
     let text = markdown(&report);
     assert!(text.contains("1 image is there more than once") && text.contains("1 image could not be used"));
+}
+
+#[test]
+fn validation_intervals_and_clients_own_models_are_told_everywhere() {
+    let report = report_of(&fixture::personal_dataset());
+    let dataset = &report.datasets[0];
+    with_snapshots(|| {
+        let text = markdown(&report);
+        let (text, _) = text.split_once("### Who has which samples").unwrap();
+        let (_, text) = text.split_once("| Model |").unwrap();
+        assert_snapshot!("personal.md", text);
+    });
+    // Client 0 sends its first epoch's weights, client 1 its last's: (310·0.75 + 190·1.05)/500.
+    let validation = dataset.rounds[1].validation_loss.unwrap();
+    assert!((validation - 0.864).abs() < 1e-12, "{validation}");
+    let spent = dataset.sample_privacy.as_ref().unwrap();
+    assert_eq!(
+        (spent.client, spent.round, spent.epsilon, spent.steps),
+        (1, 3, 2.5, 120)
+    );
+    let clients: Vec<u32> = dataset.personal.iter().map(|personal| personal.client).collect();
+    assert_eq!(clients, [0, 1]);
+    assert_eq!(dataset.backends, [Backend::Cpu]);
+    assert_eq!(
+        dataset.last.as_ref().map(|last| last.metrics.auroc),
+        Some(Some(0.56 + 0.05 * 3.0)),
+        "a client's own model is not taken for the global one"
+    );
+    let page = html(&report);
+    for words in [
+        "Clients&#39; own models",
+        "validation loss of the clients",
+        "at most ε = 2.500 at δ = 0.00001",
+        "drawing the patients anew 1000 times",
+        "0.710 [0.680, 0.730]",
+        "Confusion matrix, federated",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+    let plain = html(&report_of(&fixture::real_dataset()));
+    for words in ["own models", "validation loss of the clients", "95 %", "ε ="] {
+        assert!(!plain.contains(words), "{words}");
+    }
 }
 
 #[test]
@@ -399,12 +442,12 @@ fn a_file_of_a_newer_format_or_of_no_format_is_refused_by_name() {
         "evaluate",
         Some("nih"),
         "new.json",
-        b"{\"fedwing_metrics\": 2, \"more\": []}",
+        b"{\"fedwing_metrics\": 3, \"more\": []}",
     );
     let error = from_events(&run.dir, run.events.clone()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`new.json` has format version 2; this fedwing reads version 1"
+        "`new.json` has format version 3; this fedwing reads version 2"
     );
 
     let mut run = fixture::real_dataset();

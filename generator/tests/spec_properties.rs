@@ -18,7 +18,7 @@ const MISTAKES: [(&str, &str, &str); 14] = [
     ("size: 32", "sise: 32", "FL0201"),
     ("fraction: 0.2", "fraction: two", "FL0203"),
     ("by: iid", "by: iids", "FL0204"),
-    ("arch: small_cnn", "arch: densenet121", "FL0401"),
+    ("arch: small_cnn", "arch: densenet12", "FL0204"),
     ("rounds: 3", "rounds: 0", "FL0206"),
     ("epochs: 1", "epochs: [1]", "FL0203"),
     (

@@ -70,6 +70,7 @@ fn string(schema: &Value) -> Value {
     let pattern = schema.get("pattern").and_then(Value::as_str).unwrap_or("");
     match pattern {
         p if p.contains("[dhms]") => json!("90m"),
+        p if p.contains("webgpu") => json!("auto"),
         p if p.contains("KMGT") => json!("8 GiB"),
         p if p.starts_with("^[A-Z]") => json!("BodyPartExamined"),
         _ => json!("abc"),

@@ -100,11 +100,12 @@ fn a_rejected_specification_is_neither_run_nor_generated() {
 
 #[test]
 fn what_is_not_built_yet_is_refused_by_name() {
-    let (_folder, spec) = broken_quickstart(&[("algorithm: fedavg", "algorithm: {fedprox: {mu: 0.01}}")]);
+    let (_folder, spec) =
+        broken_quickstart(&[("evaluation:", "execution: {layout: {chunks: 2}}\n\nevaluation:")]);
     let output = fedwing(["check", &spec]);
     assert_eq!(code(&output), 3);
     let said = stderr(&output);
-    assert!(said.contains("fedprox") && said.contains("fedavg"), "{said}");
+    assert!(said.contains("chunks") && said.contains("rounds"), "{said}");
 }
 
 #[test]

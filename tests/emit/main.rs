@@ -63,9 +63,10 @@ fn description(sample: &Sample, plan: &Plan) -> Value {
         .jobs
         .iter()
         .map(|job| {
-            let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+            let (mut inputs, mut outputs, mut checkpoints) = (Vec::new(), Vec::new(), Vec::new());
             job.job.roles(&mut |role| match role {
                 Role::Setting => {}
+                Role::Checkpoint(file) => checkpoints.push(file),
                 Role::Input(file) => inputs.push(file),
                 Role::Output(file) => outputs.push(file),
             });
@@ -75,6 +76,7 @@ fn description(sample: &Sample, plan: &Plan) -> Value {
                 "argv": job.job.to_argv(),
                 "inputs": inputs,
                 "outputs": outputs,
+                "checkpoints": checkpoints,
                 "cpus": job.request.cpus,
                 "memory_mb": job.request.memory.mebibytes(),
                 "gpus": job.request.gpus,

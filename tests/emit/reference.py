@@ -45,6 +45,9 @@ def job(spec, retries):
     made.add_inputs(*spec["inputs"])
     for name in spec["outputs"]:
         made.add_outputs(name, stage_out=not name.endswith(DROPPED), register_replica=False)
+    for name in spec["checkpoints"]:
+        made.add_checkpoint(name, stage_out=False, register_replica=False)
+        made.add_pegasus_profile(checkpoint_time=max(1, spec["walltime_s"] * 9 // 10 // 60))
     made.add_pegasus_profile(cores=spec["cpus"], memory=f"{spec['memory_mb']} MB")
     made.add_profiles(Namespace.PEGASUS, key="maxwalltime", value=-(-spec["walltime_s"] // 60))
     if spec["gpus"]:

@@ -1,35 +1,23 @@
 //! Aggregation rules and encodings of updates, as the jobs know them.
 
-use contract::aggregation::{CentralPrivacy, Encoding, Strategy};
-
-use super::{checked::Compression, rules::not_built};
-use crate::{
-    diag::{Code, Diagnostic, Span},
-    spec::{At, Found, listed, types},
+use contract::{
+    aggregation::{CentralPrivacy, Encoding, Strategy},
+    recipe::{LocalPrivacy, Method},
 };
 
-/// The rules that can be used, as written in a specification.
-const BUILT: [&str; 13] = [
-    "fedavg",
-    "fedavgm",
-    "fedadam",
-    "fedyogi",
-    "fedadagrad",
-    "fednova",
-    "median",
-    "trimmed_mean",
-    "krum",
-    "multi_krum",
-    "bulyan",
-    "geometric_median",
-    "norm_bound",
-];
+use super::checked::Compression;
+use crate::{
+    diag::{Code, Diagnostic, Span},
+    spec::{At, Found, types},
+};
 
 /// Where a rule's word stands.
 pub fn place(algorithm: &At<types::Algorithm>) -> Span {
     use types::Algorithm as A;
     match &algorithm.value {
-        A::Fedavg | A::Scaffold | A::Fednova | A::Fedbn | A::Median => algorithm.span,
+        A::Fedavg | A::Fednova | A::Fedbn | A::Fedper | A::Median => algorithm.span,
+        A::Scaffold(settings) => settings.span,
+        A::Ditto(settings) => settings.span,
         A::Fedavgm(settings) => settings.span,
         A::Fedadam(settings) => settings.span,
         A::Fedyogi(settings) => settings.span,
@@ -44,22 +32,53 @@ pub fn place(algorithm: &At<types::Algorithm>) -> Span {
     }
 }
 
-/// The rule, when it is built.
-pub fn strategy(algorithm: At<types::Algorithm>, found: &mut Found) -> Option<Strategy> {
+/// The server's part of an algorithm and the clients'.
+///
+/// SCAFFOLD's number of clients is each dataset's: `Federation::strategy_for` puts it in.
+pub fn parts(algorithm: types::Algorithm) -> Option<(Strategy, Method)> {
     use types::Algorithm as A;
-    let span = place(&algorithm);
-    let mut clients_lack = |word| {
-        half_built(word, span, found);
-        None
-    };
-    match algorithm.value {
+    match algorithm {
+        A::Fedprox(At { value, span: _ }) => {
+            let types::Proximal { mu } = value;
+            let mu = mu?.value.get();
+            Some((Strategy::Fedprox, Method::Fedprox { mu }))
+        }
+        A::Scaffold(At { value, span: _ }) => {
+            let types::ServerStep { server_learning_rate } = value;
+            let rule = Strategy::Scaffold {
+                learning_rate: server_learning_rate?.value.get(),
+                clients: 1,
+            };
+            Some((rule, Method::Scaffold))
+        }
+        A::Qfedavg(At { value, span: _ }) => {
+            let types::Fairness { q, learning_rate } = value;
+            let rule = Strategy::Qfedavg {
+                q: q?.value.get(),
+                learning_rate: learning_rate?.value.get(),
+            };
+            Some((rule, Method::Qfedavg))
+        }
+        A::Fedbn => Some((Strategy::Fedbn, Method::Fedbn)),
+        A::Fedper => Some((Strategy::Fedavg, Method::Fedper)),
+        A::Ditto(At { value, span: _ }) => {
+            let types::Nearness { lambda } = value;
+            let lambda = lambda?.value.get();
+            Some((Strategy::Fedavg, Method::Ditto { lambda }))
+        }
+        servers_alone => strategy(servers_alone).map(|rule| (rule, Method::Plain)),
+    }
+}
+
+/// The rule of an algorithm that is the server's alone.
+fn strategy(algorithm: types::Algorithm) -> Option<Strategy> {
+    use types::Algorithm as A;
+    match algorithm {
         A::Fedavg => Some(Strategy::Fedavg),
         A::Fednova => Some(Strategy::Fednova),
         A::Median => Some(Strategy::Median),
-        A::Fedprox(_) => clients_lack("fedprox"),
-        A::Scaffold => clients_lack("scaffold"),
-        A::Fedbn => clients_lack("fedbn"),
-        A::Qfedavg(_) => clients_lack("qfedavg"),
+        // `parts` knows these.
+        A::Fedprox(_) | A::Scaffold(_) | A::Qfedavg(_) | A::Fedbn | A::Fedper | A::Ditto(_) => None,
         A::Fedavgm(At { value, span: _ }) => {
             let types::ServerMomentum {
                 server_learning_rate,
@@ -152,15 +171,6 @@ pub fn strategy(algorithm: At<types::Algorithm>, found: &mut Found) -> Option<St
     }
 }
 
-/// Refuses a rule whose server's part is there and whose clients' part is not.
-fn half_built(word: &str, span: Span, found: &mut Found) {
-    let instead = format!(
-        "clients do not do their part of it yet, and `fl-aggregator aggregate` does the server's; built so far: {}",
-        listed(&BUILT)
-    );
-    not_built(&format!("`{word}`"), span, &instead, found);
-}
-
 /// How updates are written.
 pub fn compression(compression: types::Compression) -> Option<Compression> {
     let plain = |encoding| Compression {
@@ -191,6 +201,20 @@ pub fn compression(compression: types::Compression) -> Option<Compression> {
             })
         }
     }
+}
+
+/// The samples' privacy.
+pub fn samples(noise: types::SampleNoise) -> Option<LocalPrivacy> {
+    let types::SampleNoise {
+        norm,
+        noise_multiplier,
+        delta,
+    } = noise;
+    Some(LocalPrivacy {
+        norm: norm?.value.get(),
+        noise_multiplier: noise_multiplier?.value.get(),
+        delta: delta?.value.get(),
+    })
 }
 
 /// Central privacy, when its noise is enough.

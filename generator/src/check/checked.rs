@@ -7,7 +7,8 @@ use contract::{
     args::Job,
     dataset::DatasetConfig,
     ids::{ExperimentName, Seed, SpecDigest},
-    training::{Arch, BaselineKind, Optimizer},
+    recipe::{DeviceChoice, Recipe},
+    training::{Arch, BaselineKind, Head},
     units::{Bytes, Fraction, Seconds},
 };
 
@@ -50,12 +51,14 @@ pub struct Model {
     pub arch: Arch,
     /// Absolute path of the weights to start from; random ones when none.
     pub weights: Option<String>,
+    /// What becomes of the last layer in that file where it has another size.
+    pub head: Option<Head>,
 }
 
 /// How clients learn together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Federation {
-    /// The aggregation rule.
+    /// The aggregation rule; see [`Federation::strategy_for`].
     pub strategy: Strategy,
     /// Number of rounds, at least 1.
     pub rounds: u32,
@@ -67,10 +70,24 @@ pub struct Federation {
     pub compression: Option<Compression>,
     /// Passes over a client's samples in a round, at least 1.
     pub epochs: u32,
-    /// Samples per step, at least 1.
-    pub batch_size: u32,
-    /// Optimiser of local training.
-    pub optimizer: Optimizer,
+    /// How a client trains.
+    pub recipe: Recipe,
+}
+
+impl Federation {
+    /// The aggregation rule of a dataset with that many clients: SCAFFOLD weighs by their number.
+    pub fn strategy_for(&self, clients: u32) -> Strategy {
+        match self.strategy {
+            Strategy::Scaffold {
+                learning_rate,
+                clients: _,
+            } => Strategy::Scaffold {
+                learning_rate,
+                clients: clients.into(),
+            },
+            other => other,
+        }
+    }
 }
 
 /// How updates are written.
@@ -98,6 +115,12 @@ pub struct Evaluation {
     pub baselines: BTreeSet<BaselineKind>,
     /// Whether each dataset's final model is also tested on the other datasets.
     pub cross_dataset: bool,
+    /// Whether results carry intervals.
+    pub intervals: bool,
+    /// Whether the final model's outputs for every test sample are kept.
+    pub predictions: bool,
+    /// Whether clients' own models are tested, where they have any.
+    pub personal: bool,
 }
 
 /// How jobs are laid out and what they ask for.
@@ -105,6 +128,8 @@ pub struct Evaluation {
 pub struct Execution {
     /// One workflow, or a sub-workflow per round.
     pub layout: Layout,
+    /// Where models are trained and tested.
+    pub device: DeviceChoice,
     /// What each kind of job asks for.
     pub resources: Resources,
     /// Attempts after the first.

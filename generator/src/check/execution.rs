@@ -1,13 +1,16 @@
 //! Rules of layout, resources and the Pegasus target.
 
-use contract::units::{Bytes, Seconds};
+use contract::{
+    recipe::DeviceChoice,
+    units::{Bytes, Seconds},
+};
 
 use super::{
     checked::{Execution, Layout, PegasusSettings, Request, Resources},
     rules::not_built,
 };
 use crate::{
-    diag::Span,
+    diag::{Code, Diagnostic, Span},
     spec::{At, Found, types},
 };
 
@@ -50,6 +53,7 @@ pub struct ProvenExecution {
 pub fn execution(execution: Option<types::Execution>, found: &mut Found) -> Option<ProvenExecution> {
     let Some(types::Execution {
         layout,
+        device,
         resources,
         retries,
         aggregation,
@@ -58,6 +62,7 @@ pub fn execution(execution: Option<types::Execution>, found: &mut Found) -> Opti
     else {
         let checked = Execution {
             layout: Layout::Flat,
+            device: DeviceChoice::Cpu,
             resources: DEFAULT_RESOURCES,
             retries: DEFAULT_RETRIES,
             fan_in: None,
@@ -77,9 +82,10 @@ pub fn execution(execution: Option<types::Execution>, found: &mut Found) -> Opti
             None
         }
     };
+    let device = device.map_or(DeviceChoice::Cpu, |device| device.value.0);
     let (resources, train_memory) = match resources {
-        Some(resources) => self::resources(resources.value, found),
-        None => (DEFAULT_RESOURCES, None),
+        Some(resources) => self::resources(resources.value, device, found),
+        None => (usual(device), None),
     };
     let pegasus = match pegasus {
         Some(pegasus) => self::pegasus(pegasus.value, found),
@@ -96,6 +102,7 @@ pub fn execution(execution: Option<types::Execution>, found: &mut Found) -> Opti
         fan_in: fan_in.as_ref().map(|fan_in| fan_in.span),
         checked: Execution {
             layout: layout?,
+            device,
             resources,
             retries: retries?.value.get32(),
             fan_in: fan_in.map(|fan_in| fan_in.value.get32()),
@@ -105,7 +112,65 @@ pub fn execution(execution: Option<types::Execution>, found: &mut Found) -> Opti
     })
 }
 
-fn resources(resources: types::Resources, found: &mut Found) -> (Resources, Option<Span>) {
+/// GPUs that a job needs to see for `device`: place N is the one after N others.
+fn gpus(device: DeviceChoice) -> u32 {
+    match device {
+        DeviceChoice::Auto | DeviceChoice::Cpu => 0,
+        DeviceChoice::Cuda(place) | DeviceChoice::Webgpu(place) => place.saturating_add(1),
+    }
+}
+
+/// The defaults, with GPUs where models are trained and tested on one.
+fn usual(device: DeviceChoice) -> Resources {
+    let gpus = gpus(device);
+    let Resources {
+        prepare,
+        stats,
+        init,
+        train,
+        aggregate,
+        evaluate,
+        baseline,
+    } = DEFAULT_RESOURCES;
+    let with = |request: Request| {
+        let Request {
+            cpus,
+            memory,
+            gpus: _,
+            walltime,
+        } = request;
+        Request {
+            cpus,
+            memory,
+            gpus,
+            walltime,
+        }
+    };
+    Resources {
+        prepare,
+        stats,
+        init,
+        train: with(train),
+        aggregate,
+        evaluate: with(evaluate),
+        baseline: with(baseline),
+    }
+}
+
+/// What a kind of job may use.
+#[derive(Clone, Copy)]
+enum Uses {
+    /// The CPU alone.
+    Cpu,
+    /// The device models are trained and tested on.
+    Device(DeviceChoice),
+}
+
+fn resources(
+    resources: types::Resources,
+    device: DeviceChoice,
+    found: &mut Found,
+) -> (Resources, Option<Span>) {
     let types::Resources {
         prepare,
         stats,
@@ -115,49 +180,75 @@ fn resources(resources: types::Resources, found: &mut Found) -> (Resources, Opti
         evaluate,
         baseline,
     } = resources;
-    let usual = DEFAULT_RESOURCES;
+    let usual = self::usual(device);
     let train_memory = train
         .as_ref()
         .and_then(|train| train.value.memory.as_ref())
         .map(|memory| memory.span);
-    let mut merged = |written: Option<crate::spec::At<types::Request>>, usual: Request| match written {
-        Some(written) => self::merged(written.value, usual, found),
+    let mut merged = |written: Option<At<types::Request>>, usual: Request, uses: Uses| match written {
+        Some(written) => self::merged(written.value, usual, uses, found),
         None => usual,
     };
+    let device = Uses::Device(device);
     let resources = Resources {
-        prepare: merged(prepare, usual.prepare),
-        stats: merged(stats, usual.stats),
-        init: merged(init, usual.init),
-        train: merged(train, usual.train),
-        aggregate: merged(aggregate, usual.aggregate),
-        evaluate: merged(evaluate, usual.evaluate),
-        baseline: merged(baseline, usual.baseline),
+        prepare: merged(prepare, usual.prepare, Uses::Cpu),
+        stats: merged(stats, usual.stats, Uses::Cpu),
+        init: merged(init, usual.init, Uses::Cpu),
+        train: merged(train, usual.train, device),
+        aggregate: merged(aggregate, usual.aggregate, Uses::Cpu),
+        evaluate: merged(evaluate, usual.evaluate, device),
+        baseline: merged(baseline, usual.baseline, device),
     };
     (resources, train_memory)
 }
 
-fn merged(written: types::Request, usual: Request, found: &mut Found) -> Request {
+fn merged(written: types::Request, usual: Request, uses: Uses, found: &mut Found) -> Request {
     let types::Request {
         cpus,
         memory,
         gpus,
         walltime,
     } = written;
-    if let Some(gpus) = &gpus
-        && gpus.value.get() > 0
-    {
-        not_built(
-            "training on GPUs",
-            gpus.span,
-            "jobs run on CPUs so far: write `gpus: 0`",
-            found,
-        );
+    if let Some(gpus) = &gpus {
+        fit_device(gpus.value.get32(), gpus.span, uses, found);
     }
     Request {
         cpus: cpus.map_or(usual.cpus, |cpus| cpus.value.get32()),
         memory: memory.map_or(usual.memory, |memory| memory.value.0),
         gpus: gpus.map_or(usual.gpus, |gpus| gpus.value.get32()),
         walltime: walltime.map_or(usual.walltime, |walltime| walltime.value.0),
+    }
+}
+
+/// A job that computes on a GPU asks for it, and one that does not leaves it to others.
+fn fit_device(asked: u32, place: Span, uses: Uses, found: &mut Found) {
+    let mut refuse = |words: String, label: String, help: &str| {
+        found.push(
+            Diagnostic::error(Code::DeviceUnfit, place, words)
+                .label(label)
+                .help(help),
+        );
+    };
+    match uses {
+        Uses::Cpu if asked > 0 => refuse(
+            "jobs of this kind compute on the CPU alone".to_owned(),
+            "must be 0".to_owned(),
+            "ask for GPUs under `train`, `evaluate` and `baseline`",
+        ),
+        Uses::Device(DeviceChoice::Cpu) if asked > 0 => refuse(
+            format!("the job asks for {asked} GPUs and would compute on the CPU"),
+            "must be 0 with `device: cpu`".to_owned(),
+            "write `device: cuda:0` in `execution`, or leave `gpus` out",
+        ),
+        Uses::Device(device) if asked < gpus(device) => refuse(
+            format!(
+                "`device: {device}` needs {} of a job's GPUs, and it asks for {asked}",
+                gpus(device)
+            ),
+            format!("must be at least {}", gpus(device)),
+            "leave `gpus` out for as many as `device` needs, or write `device: cpu`",
+        ),
+        Uses::Cpu | Uses::Device(_) => {}
     }
 }
 
@@ -209,6 +300,7 @@ mod tests {
     fn an_absent_execution_is_an_empty_one() {
         let empty = types::Execution {
             layout: None,
+            device: None,
             resources: None,
             retries: None,
             aggregation: None,

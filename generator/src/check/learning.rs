@@ -1,6 +1,9 @@
 //! Rules that look at the aggregation rule together with clients, privacy, encoding and tree.
 
-use contract::aggregation::{CentralPrivacy, Needs, Strategy};
+use contract::{
+    aggregation::{CentralPrivacy, Needs, Strategy},
+    recipe::{LocalPrivacy, Method},
+};
 
 use super::{
     algorithm, checked::Privacy, dataset::Proven, execution::ProvenExecution, training::ProvenFederation,
@@ -16,6 +19,10 @@ pub struct ProvenPrivacy {
     pub checked: Privacy,
     /// Where `central` stands, if it does.
     pub central: Option<Span>,
+    /// What a client's samples are promised: it goes into the recipe.
+    pub samples: Option<LocalPrivacy>,
+    /// Where that stands, if it does.
+    pub local: Option<Span>,
     /// Where `secure_aggregation` stands.
     pub secure_aggregation: Span,
 }
@@ -25,6 +32,7 @@ pub fn privacy(privacy: Option<&types::Privacy>, found: &mut Found) -> Option<Pr
     let Some(types::Privacy {
         data_stays_at_site: _,
         central,
+        local,
         secure_aggregation,
     }) = privacy
     else {
@@ -34,11 +42,17 @@ pub fn privacy(privacy: Option<&types::Privacy>, found: &mut Found) -> Option<Pr
                 secure_aggregation: false,
             },
             central: None,
+            samples: None,
+            local: None,
             secure_aggregation: Span::default(),
         });
     };
     let proven: Option<CentralPrivacy> = match central {
         Some(central) => Some(algorithm::central(central.value.clone(), found)?),
+        None => None,
+    };
+    let samples = match local {
+        Some(local) => Some(algorithm::samples(local.value.clone())?),
         None => None,
     };
     let secure_aggregation = secure_aggregation.as_ref()?;
@@ -48,6 +62,8 @@ pub fn privacy(privacy: Option<&types::Privacy>, found: &mut Found) -> Option<Pr
             secure_aggregation: secure_aggregation.value,
         },
         central: central.as_ref().map(|central| central.span),
+        samples,
+        local: local.as_ref().map(|local| local.span),
         secure_aggregation: secure_aggregation.span,
     })
 }
@@ -234,12 +250,17 @@ fn maskable(federation: &ProvenFederation, privacy: &ProvenPrivacy, found: &mut 
                 .help(help),
         );
     };
-    if rule != Strategy::Fedavg {
-        let word = rule.word();
+    let keeps_head = federation.checked.recipe.method == Method::Fedper;
+    if !matches!(rule, Strategy::Fedavg | Strategy::Fedprox) || keeps_head {
+        let word = if keeps_head {
+            "fedper".to_owned()
+        } else {
+            rule.word()
+        };
         refuse(
             format!("masked updates can only be added up, as `fedavg` does, and `{word}` does more"),
             format!("not with `{word}`"),
-            "write `algorithm: fedavg`, or leave `secure_aggregation` out",
+            "use `fedavg`, `fedprox` or `ditto`, or leave `secure_aggregation` out",
         );
     }
     if federation.compression.is_some() {

@@ -9,7 +9,9 @@ mod checked;
 mod dataset;
 mod execution;
 mod learning;
+mod local;
 mod memory;
+mod methods;
 mod paths;
 mod rules;
 mod together;
@@ -90,7 +92,7 @@ fn prove(spec: Spec, digest: SpecDigest, base: &Path, found: &mut Found) -> Opti
     let arch = model
         .as_ref()
         .and_then(|model| model.value.arch.as_ref())
-        .and_then(training::built_arch);
+        .map(|arch| training::arch(&arch.value));
     let model = model.and_then(|model| training::model(model.value, base, found));
     let federation = federation.and_then(|federation| training::federation(federation.value, found));
     let execution = execution::execution(execution.map(|execution| execution.value), found);
@@ -118,6 +120,11 @@ fn prove(spec: Spec, digest: SpecDigest, base: &Path, found: &mut Found) -> Opti
     if let (Some(federation), Some(execution), Some(arch)) = (&federation, &execution, arch) {
         together::memory(federation, execution, arch, &datasets, found);
     }
+    if let (Some(model), Some(federation)) = (&model, &federation) {
+        let (privacy, execution) = (proven_privacy.as_ref(), execution.as_ref());
+        methods::methods(model, federation, privacy, execution, evaluation.as_ref(), found);
+        methods::class_weights(federation, &datasets, found);
+    }
     if let (Some(federation), Some(execution), Some(privacy)) = (&federation, &execution, &proven_privacy) {
         // A dataset that could not be read may have the fewest clients.
         let datasets = if written == datasets.len() {
@@ -133,6 +140,14 @@ fn prove(spec: Spec, digest: SpecDigest, base: &Path, found: &mut Found) -> Opti
         span: _,
     } = fedwing?;
     let header = header?;
+    let training::ProvenModel {
+        checked: model,
+        freeze,
+    } = model?;
+    let proven_privacy = proven_privacy?;
+    let mut federation = federation?.checked;
+    federation.recipe.freeze = rules::plain(freeze);
+    federation.recipe.privacy = proven_privacy.samples;
     Some(Checked {
         datasets: datasets
             .into_iter()
@@ -142,11 +157,11 @@ fn prove(spec: Spec, digest: SpecDigest, base: &Path, found: &mut Found) -> Opti
         intent: intent.map(|intent| intent.value.0),
         seed: header.seed,
         digest: header.digest,
-        model: model?,
-        federation: federation?.checked,
+        model,
+        federation,
         evaluation: evaluation?.checked,
         execution: execution?.checked,
-        privacy: proven_privacy?.checked,
+        privacy: proven_privacy.checked,
     })
 }
 
@@ -171,6 +186,7 @@ fn keeping_data(
                 data_stays_at_site,
                 // Proven with the rule they belong to.
                 central: _,
+                local: _,
                 secure_aggregation: _,
             },
         span: _,

@@ -1,6 +1,6 @@
 //! Rules that look at several parts at once.
 
-use contract::training::Arch;
+use contract::training::{Arch, Target};
 
 use super::{
     dataset::Proven, execution::ProvenExecution, memory::training, training::ProvenEvaluation,
@@ -50,6 +50,24 @@ pub fn cross_dataset(evaluation: &ProvenEvaluation, datasets: &[Proven], found: 
                 other.task.span,
             ),
         ];
+        let kind = |proven: &Proven| match proven.task.value.target() {
+            Target::Classes => "one class an image",
+            Target::Labels => "several labels an image",
+        };
+        if kind(first) != kind(other) {
+            let words = format!(
+                "`{}` has {} but `{}` has {}: no model fits both",
+                other.name,
+                kind(other),
+                first.name,
+                kind(first)
+            );
+            found.push(
+                Diagnostic::error(Code::CrossDatasetMismatch, other.task.span, words)
+                    .label(format!("must be as in `{}`", first.name))
+                    .help("make the tasks alike, or set `cross_dataset: false`"),
+            );
+        }
         for (what, wanted, given, span) in differences {
             if wanted != given {
                 let words = format!(
@@ -74,10 +92,11 @@ pub fn memory(
     datasets: &[Proven],
     found: &mut Found,
 ) {
-    let batch_size = federation.checked.batch_size;
+    let recipe = &federation.checked.recipe;
+    let batch_size = recipe.batch_size;
     let needs = |dataset: &Proven| {
         let size = dataset.image.size;
-        (training(arch, size, dataset.image.depth, batch_size), size)
+        (training(arch, &dataset.image, recipe), size)
     };
     let Some((needed, size)) = datasets.iter().map(needs).max() else {
         return;
@@ -92,7 +111,7 @@ pub fn memory(
     found.push(
         Diagnostic::warning(
             Code::LittleMemory,
-            execution.train_memory.unwrap_or(federation.batch_size),
+            execution.train_memory.unwrap_or(federation.places.batch_size),
             words,
         )
         .label("probably too little memory")

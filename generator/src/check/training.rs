@@ -2,61 +2,98 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use contract::training::{Arch, BaselineKind, Optimizer};
+use contract::{
+    aggregation::NamePattern,
+    training::{Arch, BaselineKind, Head},
+};
 
 use super::{
-    algorithm::{self, compression, strategy},
+    algorithm::{self, compression},
     checked::{Evaluation, Federation, Model},
+    local::{LocalPlaces, ProvenLocal, local, no_effect},
     paths::resolve,
-    rules::{repeated, word_not_built},
+    rules::{repeated, texts},
 };
 use crate::{
     diag::Span,
     spec::{At, Found, types},
 };
 
-/// The network as jobs know it, when it is built.
-pub fn built_arch(arch: &At<types::Arch>) -> Option<Arch> {
-    match arch.value {
-        types::Arch::SmallCnn => Some(Arch::SmallCnn),
-        types::Arch::Resnet18 => Some(Arch::Resnet18),
-        types::Arch::Resnet50 | types::Arch::Densenet121 | types::Arch::EfficientnetB0 => None,
+/// The network as jobs know it.
+pub fn arch(arch: &types::Arch) -> Arch {
+    match arch {
+        types::Arch::SmallCnn => Arch::SmallCnn,
+        types::Arch::SmallCnnBn => Arch::SmallCnnBn,
+        types::Arch::Resnet18 => Arch::Resnet18,
+        types::Arch::Resnet50 => Arch::Resnet50,
+        types::Arch::Densenet121 => Arch::Densenet121,
+        types::Arch::EfficientnetB0 => Arch::EfficientnetB0,
     }
 }
 
-fn arch_word(arch: &types::Arch) -> &'static str {
-    match arch {
-        types::Arch::SmallCnn => "small_cnn",
-        types::Arch::Resnet18 => "resnet18",
-        types::Arch::Resnet50 => "resnet50",
-        types::Arch::Densenet121 => "densenet121",
-        types::Arch::EfficientnetB0 => "efficientnet_b0",
-    }
+/// A network, and the places of the patterns it is frozen by.
+pub struct ProvenModel {
+    /// The network.
+    pub checked: Model,
+    /// Tensors that stay as they are.
+    pub freeze: Vec<At<NamePattern>>,
 }
 
 /// Proves the network.
-pub fn model(model: types::Model, base: &Path, found: &mut Found) -> Option<Model> {
-    let types::Model { arch, weights } = model;
+pub fn model(model: types::Model, base: &Path, found: &mut Found) -> Option<ProvenModel> {
+    let types::Model {
+        arch,
+        weights,
+        head,
+        freeze,
+    } = model;
     let weights = weights.map(|weights| resolve(weights, base, found));
-    let arch = arch?;
-    let Some(built) = built_arch(&arch) else {
-        let words: Vec<&str> = Arch::ALL.iter().map(|arch| arch.as_str()).collect();
-        word_not_built(arch_word(&arch.value), arch.span, &words, found);
-        return None;
+    let head = match head {
+        None => None,
+        Some(At { value: _, span }) if weights.is_none() => {
+            found.push(no_effect(
+                span,
+                "`head` says what becomes of the last layer in a file of weights, and none is given"
+                    .to_owned(),
+                "needs `weights`",
+                "give `weights`, or leave `head` out",
+            ));
+            None
+        }
+        Some(At { value, span: _ }) => Some(match value {
+            types::Head::Kept => Head::Kept,
+            types::Head::New => Head::New,
+        }),
     };
+    let freeze = match freeze {
+        None => Vec::new(),
+        Some(list) => texts("freeze", list, found),
+    };
+    let freeze = freeze.into_iter().map(|At { value, span }| At {
+        value: NamePattern::from(value.as_str()),
+        span,
+    });
+    let freeze: Vec<At<NamePattern>> = freeze.collect();
     let weights = match weights {
         Some(resolved) => Some(resolved?),
         None => None,
     };
-    Some(Model { arch: built, weights })
+    Some(ProvenModel {
+        checked: Model {
+            arch: self::arch(&arch?.value),
+            weights,
+            head,
+        },
+        freeze,
+    })
 }
 
 /// A federation, and the places rules of several parts point at.
 pub struct ProvenFederation {
     /// The federation.
     pub checked: Federation,
-    /// Where the batch size stands.
-    pub batch_size: Span,
+    /// Where parts of the recipe stand.
+    pub places: LocalPlaces,
     /// Where the rule stands.
     pub algorithm: Span,
     /// Where `min_clients` stands, if it does.
@@ -73,84 +110,50 @@ pub fn federation(federation: types::Federation, found: &mut Found) -> Option<Pr
         fraction,
         min_clients,
         compression,
-        local,
+        local: written,
     } = federation;
-    let algorithm = algorithm.map(|algorithm| (algorithm::place(&algorithm), strategy(algorithm, found)));
+    let algorithm =
+        algorithm.map(|algorithm| (algorithm::place(&algorithm), algorithm::parts(algorithm.value)));
     let compressed = compression.as_ref().map(|compression| compression.span);
     let compression = compression.map(|written| self::compression(written.value));
-    let types::Local {
+    let rounds = rounds.map(|rounds| rounds.value.get32());
+    let ProvenLocal {
         epochs,
-        batch_size,
-        optimizer,
-    } = local?.value;
-    let optimizer = optimizer.and_then(|optimizer| self::optimizer(optimizer.value, found));
-    let batch_size = batch_size?;
+        mut recipe,
+        places,
+    } = local(written?.value, rounds, found)?;
     let compression = match compression {
         Some(proven) => Some(proven?),
         None => None,
     };
-    let (algorithm, strategy) = algorithm?;
+    let (algorithm, parts) = algorithm?;
+    let (strategy, method) = parts?;
+    recipe.method = method;
     Some(ProvenFederation {
-        batch_size: batch_size.span,
+        places,
         algorithm,
         min_clients: min_clients.as_ref().map(|min_clients| min_clients.span),
         compression: compressed,
         checked: Federation {
-            strategy: strategy?,
-            rounds: rounds?.value.get32(),
+            strategy,
+            rounds: rounds?,
             fraction: fraction?.value.0,
             min_clients: min_clients.map(|min_clients| min_clients.value.get32()),
             compression,
-            epochs: epochs?.value.get32(),
-            batch_size: batch_size.value.get32(),
-            optimizer: optimizer?,
+            epochs,
+            recipe,
         },
     })
 }
 
-fn optimizer(optimizer: types::Optimizer, found: &mut Found) -> Option<Optimizer> {
-    match optimizer {
-        types::Optimizer::Sgd(settings) => {
-            let types::Sgd {
-                learning_rate,
-                momentum,
-                weight_decay,
-            } = settings.value;
-            Some(Optimizer::Sgd {
-                learning_rate: learning_rate?.value.get(),
-                momentum: momentum?.value.get(),
-                weight_decay: weight_decay?.value.get(),
-            })
-        }
-        types::Optimizer::Adam(settings) => {
-            let types::Adam {
-                learning_rate,
-                beta1,
-                beta2,
-                epsilon,
-                weight_decay,
-            } = settings.value;
-            Some(Optimizer::Adam {
-                learning_rate: learning_rate?.value.get(),
-                beta1: beta1?.value.get(),
-                beta2: beta2?.value.get(),
-                epsilon: epsilon?.value.get(),
-                weight_decay: weight_decay?.value.get(),
-            })
-        }
-        types::Optimizer::Adamw(settings) => {
-            word_not_built("adamw", settings.span, &["sgd", "adam"], found);
-            None
-        }
-    }
-}
-
-/// An evaluation, and the place of `cross_dataset`.
+/// An evaluation, and the places other rules point at.
 pub struct ProvenEvaluation {
     /// The evaluation.
     pub checked: Evaluation,
     /// Where `cross_dataset` stands.
     pub cross_dataset: Span,
+    /// Whether clients' own models are asked for, and where, if that is said.
+    pub personal: Option<At<bool>>,
 }
 
 /// Proves what the result is compared with; nothing when absent.
@@ -158,15 +161,22 @@ pub fn evaluation(evaluation: Option<types::Evaluation>, found: &mut Found) -> O
     let Some(types::Evaluation {
         baselines,
         cross_dataset,
+        intervals,
+        predictions,
+        personal,
     }) = evaluation
     else {
         let checked = Evaluation {
             baselines: BTreeSet::new(),
             cross_dataset: false,
+            intervals: false,
+            predictions: false,
+            personal: true,
         };
         return Some(ProvenEvaluation {
             checked,
             cross_dataset: Span::default(),
+            personal: None,
         });
     };
     let mut kinds = BTreeSet::new();
@@ -184,7 +194,11 @@ pub fn evaluation(evaluation: Option<types::Evaluation>, found: &mut Found) -> O
         checked: Evaluation {
             baselines: kinds,
             cross_dataset: cross_dataset.value,
+            intervals: intervals?.value,
+            predictions: predictions?.value,
+            personal: personal.as_ref().is_none_or(|personal| personal.value),
         },
         cross_dataset: cross_dataset.span,
+        personal,
     })
 }

@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::OsString,
     fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -13,7 +14,7 @@ use super::{
     EngineError, Message, Observer, Options, Totals, Weight,
     digest::{Fact, Identity, SourceFact, fact_of, in_parallel, source_fact},
     files::Store,
-    graph::{FileIndex, From, Graph, kinds},
+    graph::{FileIndex, From, Graph, JobIndex, kinds},
     launch,
     resume::{Assessment, assess},
     schedule::{TooLarge, fits},
@@ -95,7 +96,7 @@ pub fn resume(
         slots: options.machine.slots.get(),
     })?;
     record_sources(&graph, &present, Some(&history), &mut journal)?;
-    clear(&dir.jobs())?;
+    clear(&dir, &going_on(&graph, to_do))?;
     make_folders(&dir)?;
     for (file, fact) in facts.iter().enumerate() {
         match (store.fact(file as FileIndex), fact) {
@@ -170,14 +171,45 @@ fn make_folders(dir: &RunDir) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Removes what attempts left that nobody will look at any more.
-fn clear(folder: &Path) -> Result<(), EngineError> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(EngineError::io("empty the folder", folder)(error))
+/// The directories of jobs that go on from the checkpoint an attempt may have left there: those whose every input is now
+/// what it was then, because the job that wrote it is kept.
+fn going_on(graph: &Graph<'_>, to_do: &[bool]) -> BTreeSet<OsString> {
+    let kept = |file: &FileIndex| match graph.file(*file).from {
+        From::Job(writer) => !to_do[writer as usize],
+        From::Content(_) => true,
+        From::Source(_) => false,
+    };
+    let jobs = (0..graph.jobs.len() as JobIndex).filter(|&job| {
+        let node = graph.node(job);
+        let goes_on = !graph.job(job).checkpoints.is_empty() && node.sources.is_empty();
+        to_do[job as usize] && goes_on && node.inputs.iter().all(kept)
+    });
+    let names = jobs.map(|job| RunDir::new("").job(&graph.job(job).id));
+    names
+        .filter_map(|path| path.file_name().map(OsString::from))
+        .collect()
+}
+
+/// Removes what attempts left that nobody will look at any more: all but the directories named `kept`.
+fn clear(dir: &RunDir, kept: &BTreeSet<OsString>) -> Result<(), EngineError> {
+    let folder = dir.jobs();
+    let failed = |error| EngineError::io("empty the folder", &folder)(error);
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(failed)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        if kept.contains(&entry.file_name()) {
+            continue;
         }
-        _ => Ok(()),
+        match entry.file_type().map_err(failed)?.is_dir() {
+            true => fs::remove_dir_all(entry.path()),
+            false => fs::remove_file(entry.path()),
+        }
+        .map_err(failed)?;
     }
+    Ok(())
 }
 
 /// Refuses jobs that never fit the machine; says which get fewer cores than they ask for.

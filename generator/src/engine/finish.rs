@@ -149,6 +149,7 @@ impl Turn<'_> {
             outcome: Outcome::Done,
             outputs: facts.collect(),
             failure: None,
+            left: Left::Nothing,
         };
         self.record(job, attempt, &end, used)?;
         for (file, fact, identity) in outputs {
@@ -186,6 +187,10 @@ impl Turn<'_> {
                 None
             }
         };
+        let left = match launch::has_checkpoint(self.graph.job(job), &place) {
+            true => Left::Checkpoint,
+            false => Left::Nothing,
+        };
         self.end_badly(
             job,
             attempt,
@@ -193,6 +198,7 @@ impl Turn<'_> {
                 outcome,
                 outputs: Vec::new(),
                 failure,
+                left,
             },
             used,
         )
@@ -210,6 +216,7 @@ impl Turn<'_> {
             outcome,
             outputs: Vec::new(),
             failure: None,
+            left: Left::Nothing,
         };
         self.end_badly(job, attempt, end, used)
     }
@@ -221,7 +228,7 @@ impl Turn<'_> {
         state.failures += 1;
         let again = state.failures <= self.graph.job(job).retries
             && self.going == Going::On
-            && retry_can_help(&end.outcome) == Retry::CanHelp;
+            && retry_can_help(&end.outcome, end.left) == Retry::CanHelp;
         let next = if again {
             let wait = self.options.patience.before_retry(state.failures);
             self.later.push(Reverse((Instant::now() + wait, job)));
@@ -278,6 +285,15 @@ struct End {
     outcome: Outcome,
     outputs: Vec<FileFact>,
     failure: Option<Failure>,
+    /// Whether another attempt would go on from where this one was.
+    left: Left,
+}
+
+/// What an attempt that failed left for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    Checkpoint,
 }
 
 /// How an attempt failed; none if its process ended well.
@@ -296,8 +312,10 @@ fn failed_outcome(exit: &Exit, ending: Option<Ending>) -> Option<Outcome> {
 }
 
 /// Whether another attempt can end differently.
-fn retry_can_help(outcome: &Outcome) -> Retry {
+fn retry_can_help(outcome: &Outcome, left: Left) -> Retry {
     match outcome {
+        // The next attempt has less to do.
+        Outcome::Walltime if left == Left::Checkpoint => Retry::CanHelp,
         Outcome::Exit(code) => retry_for_code(*code),
         Outcome::Signal(_) => Retry::CanHelp,
         // It used all the time it asked for and would again; what is not there does not come by waiting.

@@ -79,6 +79,7 @@ impl<'d> Graph<'d> {
         builder.name_written(dag);
         builder.name_external(dag);
         builder.read_inputs(dag);
+        builder.name_checkpoints(dag);
         builder.check_folders();
         let order = builder.connect(dag);
         if builder.problems.is_empty() {
@@ -188,6 +189,21 @@ impl<'d> Builder<'d> {
                 External::Content(text) => From::Content(text),
             };
             self.add_file(name, from);
+        }
+    }
+
+    /// A checkpoint is in its job's directory alone: a file of that name would be taken for it.
+    fn name_checkpoints(&mut self, dag: &'d Dag) {
+        for job in &dag.jobs {
+            for name in &job.checkpoints {
+                if self.by_name.contains_key(name) {
+                    let problem = format!(
+                        "`{name}` is a checkpoint of `{}` and a file of the run as well",
+                        job.id
+                    );
+                    self.problems.push(problem);
+                }
+            }
         }
     }
 

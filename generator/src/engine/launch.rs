@@ -23,13 +23,12 @@ const KEPT: [&str; 5] = ["PATH", "LD_LIBRARY_PATH", "USER", "LOGNAME", "RUST_BAC
 
 /// Makes the job's directory, empty but for links to its inputs, and returns it.
 ///
-/// What an earlier attempt left there is removed first.
+/// What an earlier attempt left there is removed first, but for the job's checkpoints.
 pub(super) fn make_directory(graph: &Graph<'_>, job: JobIndex, dir: &RunDir) -> Result<PathBuf, EngineError> {
     let place = dir.job(&graph.job(job).id);
     match fs::create_dir(&place) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::remove_dir_all(&place)
-                .and_then(|()| fs::create_dir(&place))
+            empty(&place, &graph.job(job).checkpoints, &dir.jobs().join(ASIDE))
                 .map_err(EngineError::io("empty the directory", &place))?;
         }
         made => made.map_err(EngineError::io("make the directory", &place))?,
@@ -41,12 +40,50 @@ pub(super) fn make_directory(graph: &Graph<'_>, job: JobIndex, dir: &RunDir) -> 
         make_parent(&link, name)?;
         symlink(files.join(name), &link).map_err(EngineError::io("link the input", &link))?;
     }
-    for &file in &graph.node(job).outputs {
+    let outputs = graph.node(job).outputs.iter();
+    let outputs = outputs.map(|&file| graph.file(file).name);
+    for name in outputs.chain(&graph.job(job).checkpoints) {
         // A job may write `a/b` as declared without making `a` itself.
-        let name = graph.file(file).name.as_str();
-        make_parent(&place.join(name), name)?;
+        make_parent(&place.join(name.as_str()), name.as_str())?;
     }
     Ok(place)
+}
+
+/// Where a directory stands while its checkpoints are moved out of it; no job's directory starts with a dot.
+const ASIDE: &str = ".aside";
+
+/// Empties a job's directory but for its checkpoints, as far as they are there.
+///
+/// Cut off anywhere in between, it leaves a directory without checkpoints: the job starts from its beginning.
+fn empty(place: &Path, checkpoints: &[Lfn], aside: &Path) -> io::Result<()> {
+    if checkpoints.is_empty() {
+        fs::remove_dir_all(place)?;
+        return fs::create_dir(place);
+    }
+    match fs::remove_dir_all(aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::rename(place, aside)?;
+    fs::create_dir(place)?;
+    for name in checkpoints {
+        let left = aside.join(name.as_str());
+        // A link would lead to what somebody else can change.
+        if fs::symlink_metadata(&left).is_ok_and(|metadata| metadata.is_file()) {
+            let kept = place.join(name.as_str());
+            if let Some(folder) = kept.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            fs::rename(left, kept)?;
+        }
+    }
+    fs::remove_dir_all(aside)
+}
+
+/// Whether an attempt left a checkpoint in the job's directory `place`.
+pub(super) fn has_checkpoint(job: &DagJob, place: &Path) -> bool {
+    let there = |name: &Lfn| fs::symlink_metadata(place.join(name.as_str())).is_ok_and(|file| file.is_file());
+    job.checkpoints.iter().any(there)
 }
 
 fn make_parent(path: &Path, name: &str) -> Result<(), EngineError> {

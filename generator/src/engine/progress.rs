@@ -208,6 +208,7 @@ mod tests {
                 retries: 0,
                 after: Vec::new(),
                 in_place: Vec::new(),
+                checkpoints: Vec::new(),
             })
         });
         Progress::new(&Dag {

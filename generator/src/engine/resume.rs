@@ -202,6 +202,7 @@ mod tests {
             retries: 0,
             after: Vec::new(),
             in_place: Vec::new(),
+            checkpoints: Vec::new(),
         }
     }
 

@@ -75,6 +75,8 @@ pub struct DagJob {
     pub inputs: Vec<Lfn>,
     /// Files it must leave in its directory.
     pub outputs: Vec<Lfn>,
+    /// Files in its directory that an interrupted attempt leaves for the next one.
+    pub checkpoints: Vec<Lfn>,
     /// The declared output its stdout becomes, if any.
     pub stdout: Option<Lfn>,
     /// The declared output its stderr becomes, if any.

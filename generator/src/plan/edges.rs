@@ -248,17 +248,39 @@ fn writers(parts: &Parts) -> Result<HashMap<&str, u32>, PlanError> {
             });
         }
     }
+    let mut left: HashMap<&str, &JobId> = HashMap::new();
+    for job in &parts.jobs {
+        let mut clash = None;
+        job.job.roles(&mut |role| {
+            if let Role::Checkpoint(file) = role {
+                let first = match writers.get(file) {
+                    Some(&GIVEN) => Some(None),
+                    Some(&writer) => Some(Some(parts.jobs[writer as usize].id.clone())),
+                    None => left.insert(file, &job.id).map(|first| Some(first.clone())),
+                };
+                clash = clash.take().or(first.map(|first| (file, first)));
+            }
+        });
+        if let Some((file, first)) = clash {
+            let (file, second) = (file.to_owned(), job.id.clone());
+            return Err(match first {
+                Some(first) => PlanError::TwoWriters { file, first, second },
+                None => PlanError::WritesGiven { file, job: second },
+            });
+        }
+    }
     Ok(writers)
 }
 
-/// Whether the file that `job` writes stays with its client: a secret key, or what an encoding left out.
+/// Whether the file that `job` writes stays with its client: a secret key, what an encoding left out, or what the client
+/// keeps of its training.
 fn keeps(job: &Job, file: &str) -> bool {
     match job {
         Job::Keys(args) => args.secret_key.as_str() == file,
-        Job::Train(args) => args
-            .residual_out
-            .as_ref()
-            .is_some_and(|kept| kept.as_str() == file),
+        Job::Train(args) => [&args.residual_out, &args.personal_out]
+            .into_iter()
+            .flatten()
+            .any(|kept| kept.as_str() == file),
         Job::Prepare(_)
         | Job::Profile(_)
         | Job::Stats(_)
@@ -278,11 +300,11 @@ fn holder(job: &Job) -> Option<(&DatasetName, ClientId)> {
         Job::Keys(args) => Some((&args.dataset, args.client)),
         Job::Reveal(args) => Some((&args.dataset, args.client)),
         Job::Baseline(args) => args.client.map(|client| (&args.dataset, client)),
+        Job::Evaluate(args) => args.client.map(|client| (&args.dataset, client)),
         Job::Prepare(_)
         | Job::Profile(_)
         | Job::Stats(_)
         | Job::Init(_)
-        | Job::Evaluate(_)
         | Job::Aggregate(_)
         | Job::Partial(_) => None,
     }

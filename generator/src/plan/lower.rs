@@ -8,6 +8,7 @@ use contract::{
     dataset::DatasetConfig,
     ids::{ClientId, DatasetName, Round, Seed},
     names::{FileName, Names},
+    recipe::DeviceChoice,
     training::BaselineKind,
 };
 
@@ -36,6 +37,8 @@ pub fn lower(checked: &Checked) -> Result<Plan, PlanError> {
     let Execution {
         layout,
         resources: _,
+        // The jobs'.
+        device: _,
         retries,
         // The rounds'.
         fan_in: _,
@@ -47,7 +50,12 @@ pub fn lower(checked: &Checked) -> Result<Plan, PlanError> {
         central: _,
         secure_aggregation,
     } = privacy;
-    let Model { arch: _, weights } = model;
+    let Model {
+        arch: _,
+        weights,
+        // The initial model's.
+        head: _,
+    } = model;
     let weights = weights.as_ref().map(|path| WeightsFile {
         name: FileName::new(&format!("{name}.weights.safetensors"))
             .expect("an experiment's name is a short path component"),
@@ -59,6 +67,7 @@ pub fn lower(checked: &Checked) -> Result<Plan, PlanError> {
     for Dataset { config } in datasets {
         let mut branch = Branch::of(checked, config, &mut jobs);
         statics.push(branch.prepare());
+        statics.push(branch.recipe());
         branch.stats();
         branch.init(weights.as_ref());
         if *secure_aggregation {
@@ -70,6 +79,10 @@ pub fn lower(checked: &Checked) -> Result<Plan, PlanError> {
     let Evaluation {
         baselines: _,
         cross_dataset,
+        // The evaluations'.
+        intervals: _,
+        predictions: _,
+        personal: _,
     } = evaluation;
     if *cross_dataset {
         for Dataset { config } in datasets {
@@ -117,6 +130,8 @@ pub(super) struct Branch<'a> {
     /// Shared by every job that reads a shard.
     pub shards: Vec<FileName>,
     test_shard: FileName,
+    /// Where thresholds are chosen, if they are.
+    validation_shard: Option<FileName>,
     jobs: &'a mut Vec<PlannedJob>,
 }
 
@@ -133,6 +148,7 @@ impl<'a> Branch<'a> {
                 .map(|client| names.shard(ClientId(client)))
                 .collect(),
             test_shard: names.test_shard(),
+            validation_shard: config.validation.map(|_| names.validation_shard()),
             names,
             jobs,
         }
@@ -174,6 +190,7 @@ impl<'a> Branch<'a> {
             manifest: (&self.names.manifest()).into(),
             shards: self.shards.iter().map(Into::into).collect(),
             test_shard: (&self.test_shard).into(),
+            validation_shard: self.validation_shard.as_ref().map(Into::into),
         };
         self.push(
             format!("prepare-{}", self.config.dataset),
@@ -190,6 +207,16 @@ impl<'a> Branch<'a> {
             .map(str::to_owned)
             .collect();
         settings
+    }
+
+    /// How the dataset's models are trained.
+    fn recipe(&self) -> StaticFile {
+        StaticFile {
+            name: self.names.recipe(),
+            content: serde_json::to_string_pretty(&self.checked.federation.recipe)
+                .expect("a recipe holds texts and finite numbers, which JSON can write")
+                + "\n",
+        }
     }
 
     fn stats(&mut self) {
@@ -215,8 +242,10 @@ impl<'a> Branch<'a> {
             channels: self.config.image.channels,
             image_size: self.config.image.size,
             classes: self.config.task.classes().len() as u32,
+            target: Some(self.config.task.target()),
             seed: self.seed(format_args!("init/{dataset}")),
             weights: weights.map(|file| (&file.name).into()),
+            head: self.checked.model.head,
             global: (&self.names.global(Round(0))).into(),
         };
         self.push(format!("init-{dataset}"), None, None, Job::Init(args));
@@ -239,22 +268,67 @@ impl<'a> Branch<'a> {
         }
     }
 
-    pub fn evaluate(&mut self, round: Round, global: &FileName) {
+    /// Where a model is trained or tested; not said where it is the CPU, as that is the jobs' own default.
+    pub fn device(&self) -> Option<DeviceChoice> {
+        match self.checked.execution.device {
+            DeviceChoice::Cpu => None,
+            other @ (DeviceChoice::Auto | DeviceChoice::Cuda(_) | DeviceChoice::Webgpu(_)) => Some(other),
+        }
+    }
+
+    /// An evaluation of the global model `global` of `round` on this dataset's test samples; without intervals or
+    /// predictions.
+    fn evaluation(&self, round: Round, global: &FileName, metrics: &FileName) -> EvaluateArgs {
         let dataset = &self.config.dataset;
-        let args = EvaluateArgs {
+        EvaluateArgs {
             experiment: self.checked.name.clone(),
             dataset: dataset.clone(),
             test_dataset: dataset.clone(),
             spec_digest: self.checked.digest.clone(),
             round,
-            batch_size: self.checked.federation.batch_size,
+            batch_size: self.checked.federation.recipe.batch_size,
             threads: Some(self.checked.execution.resources.evaluate.cpus),
             global: global.into(),
+            client: None,
+            personal: None,
             shard: (&self.test_shard).into(),
-            metrics: (&self.names.evaluate_metrics(round)).into(),
-        };
+            validation_shard: self.validation_shard.as_ref().map(Into::into),
+            seed: None,
+            device: self.device(),
+            predictions: None,
+            metrics: metrics.into(),
+        }
+    }
+
+    /// The seed behind intervals, where they are asked for.
+    fn intervals(&self, purpose: std::fmt::Arguments<'_>) -> Option<Seed> {
+        let dataset = &self.config.dataset;
+        let wanted = self.checked.evaluation.intervals;
+        wanted.then(|| self.seed(format_args!("intervals/{dataset}/{purpose}")))
+    }
+
+    /// Tests the global model of a round.
+    pub fn evaluate(&mut self, round: Round, global: &FileName) {
+        let dataset = &self.config.dataset;
+        let last = round.0 == self.checked.federation.rounds;
+        let predictions =
+            (last && self.checked.evaluation.predictions).then(|| self.names.predictions(round));
+        let mut args = self.evaluation(round, global, &self.names.evaluate_metrics(round));
+        args.seed = self.intervals(format_args!("{round}"));
+        args.predictions = predictions.as_ref().map(Into::into);
         let id = format!("evaluate-{dataset}-r{:04}", round.0);
         self.push(id, Some(round), None, Job::Evaluate(args));
+    }
+
+    /// Tests the model that a client ends with, made of the last global one and of what it kept.
+    pub fn evaluate_personal(&mut self, global: &FileName, client: ClientId, personal: &FileName) {
+        let last = Round(self.checked.federation.rounds);
+        let mut args = self.evaluation(last, global, &self.names.personal_metrics(last, client));
+        args.client = Some(client);
+        args.personal = Some(personal.into());
+        args.seed = self.intervals(format_args!("{last}/{client}"));
+        let id = format!("personal-{}-c{:04}", self.config.dataset, client.0);
+        self.push(id, Some(last), Some(client), Job::Evaluate(args));
     }
 
     fn baselines(&mut self) -> Result<(), PlanError> {
@@ -273,7 +347,17 @@ impl<'a> Branch<'a> {
 
     /// A baseline sees its samples as often as a client that is selected in every round.
     fn baseline(&mut self, kind: BaselineKind, client: Option<ClientId>) -> Result<(), PlanError> {
-        let Federation { rounds, epochs, .. } = self.checked.federation;
+        let &Federation {
+            rounds,
+            epochs,
+            // How the server combines updates, and of whom.
+            strategy: _,
+            fraction: _,
+            min_clients: _,
+            compression: _,
+            // A file of its own.
+            recipe: _,
+        } = &self.checked.federation;
         let dataset = &self.config.dataset;
         let who = client
             .map(|client| format!("-c{:04}", client.0))
@@ -291,13 +375,18 @@ impl<'a> Branch<'a> {
             epochs: rounds
                 .checked_mul(epochs)
                 .ok_or(PlanError::TooManyEpochs { rounds, epochs })?,
-            batch_size: self.checked.federation.batch_size,
-            optimizer: self.checked.federation.optimizer,
+            epochs_per_round: epochs,
+            recipe: (&self.names.recipe()).into(),
             seed: self.seed(format_args!("baseline/{dataset}/{kind}{who}")),
             threads: Some(self.checked.execution.resources.baseline.cpus),
             global: (&self.names.global(Round(0))).into(),
             shards: shards.iter().map(Into::into).collect(),
             test_shard: (&self.test_shard).into(),
+            validation_shard: self.validation_shard.as_ref().map(Into::into),
+            device: self.device(),
+            // Whoever runs a job by hand sees it on a terminal.
+            progress: None,
+            checkpoint: Some((&self.names.baseline_checkpoint(kind, client)).into()),
             model: (&self.names.baseline_model(kind, client)).into(),
             metrics: (&self.names.baseline_metrics(kind, client)).into(),
         };
@@ -318,18 +407,12 @@ impl<'a> Branch<'a> {
             experiment: &self.checked.name,
             dataset: other,
         };
-        let args = EvaluateArgs {
-            experiment: self.checked.name.clone(),
-            dataset: dataset.clone(),
-            test_dataset: other.clone(),
-            spec_digest: self.checked.digest.clone(),
-            round: last,
-            batch_size: self.checked.federation.batch_size,
-            threads: Some(self.checked.execution.resources.evaluate.cpus),
-            global: (&self.names.global(last)).into(),
-            shard: (&theirs.test_shard()).into(),
-            metrics: (&self.names.cross_metrics(other)).into(),
-        };
+        // Thresholds are chosen on its own dataset's validation samples: the other's are as unseen as its test samples.
+        let global = self.names.global(last);
+        let mut args = self.evaluation(last, &global, &self.names.cross_metrics(other));
+        args.test_dataset = other.clone();
+        args.shard = (&theirs.test_shard()).into();
+        args.seed = self.intervals(format_args!("on/{other}"));
         // A capital letter cannot stand in a dataset's name, so no two pairs make the same id.
         self.push(
             format!("cross-{dataset}-ON-{other}"),

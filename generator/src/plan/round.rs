@@ -7,6 +7,7 @@ use contract::{
     argv::InputFile,
     ids::{ClientId, Round},
     names::FileName,
+    recipe::Method,
     training::Absence,
 };
 
@@ -21,6 +22,8 @@ struct HandedOn {
     state: Option<FileName>,
     /// What the encoding of each client's last update left out; it stays with the client.
     residuals: BTreeMap<ClientId, FileName>,
+    /// What each client kept at its site after its last round.
+    personal: BTreeMap<ClientId, FileName>,
 }
 
 impl Branch<'_> {
@@ -30,6 +33,7 @@ impl Branch<'_> {
             global: self.names.global(Round(0)),
             state: None,
             residuals: BTreeMap::new(),
+            personal: BTreeMap::new(),
         };
         self.evaluate(Round(0), &handed_on.global);
         for round in (1..=self.checked.federation.rounds).map(Round) {
@@ -47,6 +51,11 @@ impl Branch<'_> {
             self.aggregate(round, updates, reveals, &mut handed_on);
             self.evaluate(round, &handed_on.global);
         }
+        if self.checked.evaluation.personal && self.checked.federation.recipe.has_personal_models() {
+            for (&client, personal) in &handed_on.personal {
+                self.evaluate_personal(&handed_on.global, client, personal);
+            }
+        }
     }
 
     /// One job per selected client; returns their updates in client order.
@@ -60,11 +69,19 @@ impl Branch<'_> {
             min_clients,
             compression,
             epochs,
-            batch_size,
-            optimizer,
+            recipe,
         } = &self.checked.federation;
         let dataset = &self.config.dataset;
         let public_keys = self.public_keys(selected);
+        let control: Option<InputFile> = match recipe.method {
+            Method::Scaffold => handed_on.state.as_ref().map(Into::into),
+            Method::Plain
+            | Method::Fedprox { .. }
+            | Method::Qfedavg
+            | Method::Fedbn
+            | Method::Fedper
+            | Method::Ditto { .. } => None,
+        };
         let mut updates = Vec::with_capacity(selected.len());
         for &client in selected {
             let update = self.names.update(round, client);
@@ -84,6 +101,12 @@ impl Branch<'_> {
                     (Some(*encoding), last, Some(kept))
                 }
             };
+            let (personal_in, personal_out) = if recipe.is_personal() {
+                let kept = self.names.personal(round, client);
+                (handed_on.personal.insert(client, kept.clone()), Some(kept))
+            } else {
+                (None, None)
+            };
             let args = TrainArgs {
                 experiment: self.checked.name.clone(),
                 dataset: dataset.clone(),
@@ -91,15 +114,23 @@ impl Branch<'_> {
                 round,
                 client,
                 epochs: *epochs,
-                batch_size: *batch_size,
-                optimizer: *optimizer,
-                seed: self.seed(format_args!("train/{dataset}/{round}/{client}")),
+                recipe: (&self.names.recipe()).into(),
+                // The same in every round, so that the same patients are kept for validation; jobs add the round to all
+                // other draws.
+                seed: self.seed(format_args!("train/{dataset}/{client}")),
                 threads: Some(self.checked.execution.resources.train.cpus),
                 global: (&handed_on.global).into(),
                 shard: (&self.shards[client.0 as usize]).into(),
                 encoding,
                 residual_in: residual_in.as_ref().map(Into::into),
                 residual_out: residual_out.as_ref().map(Into::into),
+                personal_in: personal_in.as_ref().map(Into::into),
+                personal_out: personal_out.as_ref().map(Into::into),
+                control: control.clone(),
+                device: self.device(),
+                // Whoever runs a job by hand sees it on a terminal.
+                progress: None,
+                checkpoint: Some((&self.names.checkpoint(round, client)).into()),
                 secret_key: self.secret_key(client),
                 public_keys: public_keys.clone(),
                 absence: min_clients.map(|_| Absence::Allowed),
@@ -210,14 +241,24 @@ impl Branch<'_> {
             // The updates' own matter: they say that they are masked.
             secure_aggregation: _,
         } = self.checked.privacy;
-        let strategy = self.checked.federation.strategy;
+        let strategy = self.checked.federation.strategy_for(self.config.clients);
+        let keep = match self.checked.federation.recipe.method {
+            // Clients' last layers are not for the mean.
+            Method::Fedper => vec![self.checked.model.arch.head()],
+            // The rule says itself which tensors it leaves alone.
+            Method::Plain
+            | Method::Fedprox { .. }
+            | Method::Scaffold
+            | Method::Qfedavg
+            | Method::Fedbn
+            | Method::Ditto { .. } => Vec::new(),
+        };
         let output = self.names.global(round);
         let state = (strategy.remembers() || central.is_some()).then(|| self.names.state(round));
         let args = AggregateArgs {
             strategy: strategy.into(),
             privacy: central,
-            // The rule says itself which tensors it leaves alone.
-            keep: Vec::new(),
+            keep,
             global: (&handed_on.global).into(),
             updates,
             // Updates carry their sample counts.

@@ -34,11 +34,12 @@ impl Plan {
 }
 
 fn dag_job<'a>(plan: &'a Plan, index: usize, job: &'a PlannedJob, names: &mut Shared<'a>) -> DagJob {
-    let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+    let (mut inputs, mut outputs, mut checkpoints) = (Vec::new(), Vec::new(), Vec::new());
     job.job.roles(&mut |role| match role {
         Role::Setting => {}
         Role::Input(file) => inputs.push(names.file(file)),
         Role::Output(file) => outputs.push(names.file(file)),
+        Role::Checkpoint(file) => checkpoints.push(names.file(file)),
     });
     DagJob {
         id: job.id.0.clone(),
@@ -53,6 +54,7 @@ fn dag_job<'a>(plan: &'a Plan, index: usize, job: &'a PlannedJob, names: &mut Sh
         env: Default::default(),
         inputs,
         outputs,
+        checkpoints,
         stdout: None,
         stderr: None,
         stdin: None,

@@ -31,7 +31,9 @@ pub(super) fn draw(stats: &DatasetSummary, classes: &[String], page: &mut Markup
         })
         .collect();
     rows.push(("test".to_owned(), stats.test.samples, &stats.test.class_counts));
-    let most = rows.iter().map(|row| row.1).max().unwrap_or(0).max(1);
+    // With several labels an image there may be more labels than samples.
+    let longest = |row: &(String, u64, &[u64])| row.1.max(row.2.iter().sum());
+    let most = rows.iter().map(longest).max().unwrap_or(0).max(1);
     let height = rows.len() as f64 * ROW + 14.0;
     let view = format!("0 0 {WIDTH} {height}");
     page.element(

@@ -1,10 +1,11 @@
 //! Sorts the documents of a run into one account per dataset. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use contract::{
     dataset::{ClientStats, DatasetStats, GroupStats},
-    metrics::{Metrics, PrivacySpent, Scores, Subject, Transfer},
+    metrics::{Metrics, PrivacySpent, SamplePrivacySpent, Scores, Subject, Transfer},
+    training::Backend,
     units::Bytes,
 };
 
@@ -12,7 +13,7 @@ use super::{
     documents::Documents,
     model::{
         AbsentClient, BaselineReport, ClientShare, CrossReport, DatasetReport, DatasetSummary, FinalReport,
-        Group, PrivacyReport, RoundReport, TransferReport,
+        Group, PersonalReport, PrivacyReport, RoundReport, SamplePrivacyReport, TransferReport,
     },
 };
 
@@ -45,7 +46,11 @@ struct Draft {
     stats: Option<DatasetSummary>,
     rounds: BTreeMap<u32, RoundDraft>,
     baselines: Vec<BaselineReport>,
+    personal: Vec<PersonalReport>,
     cross: Vec<CrossReport>,
+    /// Each client's last account of its samples' privacy, and the round it is of.
+    spent: BTreeMap<u32, (u32, SamplePrivacySpent)>,
+    backends: BTreeSet<Backend>,
 }
 
 /// What is known of a round so far.
@@ -53,12 +58,22 @@ struct Draft {
 struct RoundDraft {
     metrics: Option<Scores>,
     updates: Option<usize>,
-    /// Samples and loss of the last epoch, by client.
-    trained: BTreeMap<u32, (u64, Option<f64>)>,
+    /// Samples and losses, by client.
+    trained: BTreeMap<u32, Trained>,
     /// Why a client is absent, where its training job says it.
     absent: BTreeMap<u32, Option<String>>,
     privacy: Option<PrivacySpent>,
     transfer: Option<Transfer>,
+}
+
+/// What a client's training in a round says.
+#[derive(Clone, Copy)]
+struct Trained {
+    samples: u64,
+    /// Of the last epoch.
+    loss: Option<f64>,
+    /// On validation samples, after the epoch whose weights were sent.
+    validation: Option<f64>,
 }
 
 impl Draft {
@@ -76,12 +91,16 @@ impl Draft {
             effective_clients,
             skipped,
             leaks,
+            // The report names classes and labels alike.
+            target: _,
+            validation,
         } = stats;
         self.synthetic |= synthetic;
         self.classes = classes;
         self.stats = Some(DatasetSummary {
             clients: clients.into_iter().map(share).collect(),
             train: group(train),
+            validation: validation.map(group),
             test: group(test),
             left_out,
             effective_clients,
@@ -97,12 +116,16 @@ impl Draft {
             _ => true,
         };
         self.synthetic |= synthetic && own(&metrics.subject);
+        self.backends.extend(metrics.backend);
         let scores = metrics.scores;
         match metrics.subject {
             Subject::Train {
                 round,
                 client,
                 epoch_loss,
+                validation_loss: _,
+                best_epoch: _,
+                privacy: _,
                 absent: Some(reason),
             } => {
                 // An absent client has no loss to tell.
@@ -114,9 +137,25 @@ impl Draft {
                 round,
                 client,
                 epoch_loss,
+                validation_loss,
+                best_epoch,
+                privacy,
                 absent: None,
             } => {
-                let trained = (metrics.num_samples.0, epoch_loss.last().copied());
+                let best = best_epoch.map_or(validation_loss.len(), |epoch| epoch as usize);
+                let trained = Trained {
+                    samples: metrics.num_samples.0,
+                    loss: epoch_loss.last().copied(),
+                    validation: best
+                        .checked_sub(1)
+                        .and_then(|place| validation_loss.get(place).copied()),
+                };
+                if let Some(spent) = privacy {
+                    let last = self.spent.entry(client.0).or_insert((round.0, spent.clone()));
+                    if last.0 <= round.0 {
+                        *last = (round.0, spent);
+                    }
+                }
                 self.rounds
                     .entry(round.0)
                     .or_default()
@@ -141,10 +180,32 @@ impl Draft {
                     round.absent.entry(client.0).or_default();
                 }
             }
-            Subject::Evaluate { round, test_dataset } if test_dataset.as_str() == dataset => {
+            Subject::Evaluate {
+                round,
+                test_dataset,
+                client: Some(client),
+            } => {
+                // Clients' own models are tested on their own dataset alone.
+                if test_dataset.as_str() == dataset {
+                    self.personal.extend(scores.map(|metrics| PersonalReport {
+                        client: client.0,
+                        round: round.0,
+                        metrics,
+                    }));
+                }
+            }
+            Subject::Evaluate {
+                round,
+                test_dataset,
+                client: None,
+            } if test_dataset.as_str() == dataset => {
                 self.rounds.entry(round.0).or_default().metrics = scores;
             }
-            Subject::Evaluate { round, test_dataset } => {
+            Subject::Evaluate {
+                round,
+                test_dataset,
+                client: None,
+            } => {
                 let test_dataset = test_dataset.to_string();
                 let cross = scores.map(|metrics| CrossReport {
                     test_dataset,
@@ -175,6 +236,30 @@ impl Draft {
             .sort_by_key(|baseline| (baseline.kind, baseline.client));
         self.cross
             .sort_by(|a, b| (&a.test_dataset, a.round).cmp(&(&b.test_dataset, b.round)));
+        self.personal
+            .sort_by_key(|personal| (personal.client, personal.round));
+        let largest = self
+            .spent
+            .iter()
+            .max_by(|a, b| a.1.1.epsilon.total_cmp(&b.1.1.epsilon).then(b.0.cmp(a.0)));
+        let sample_privacy = largest.map(|(&client, (round, spent))| {
+            let &SamplePrivacySpent {
+                epsilon,
+                delta,
+                noise_multiplier,
+                norm,
+                steps,
+            } = spent;
+            SamplePrivacyReport {
+                round: *round,
+                client,
+                epsilon,
+                delta,
+                noise_multiplier,
+                norm,
+                steps,
+            }
+        });
         let privacy = self.rounds.iter().rev().find_map(|(&round, draft)| {
             let PrivacySpent {
                 epsilon,
@@ -218,8 +303,11 @@ impl Draft {
             stats: self.stats,
             rounds,
             baselines: self.baselines,
+            personal: self.personal,
             cross: self.cross,
             privacy,
+            sample_privacy,
+            backends: self.backends.into_iter().collect(),
             transfer,
             last,
         }
@@ -233,7 +321,12 @@ impl RoundDraft {
             round,
             metrics: self.metrics,
             num_clients: u32::try_from(num_clients).unwrap_or(u32::MAX),
-            train_loss: weighted_mean(self.trained.into_values()),
+            train_loss: weighted_mean(self.trained.values().map(|client| (client.samples, client.loss))),
+            validation_loss: weighted_mean(
+                self.trained
+                    .values()
+                    .map(|client| (client.samples, client.validation)),
+            ),
             absent: self
                 .absent
                 .into_iter()
@@ -272,11 +365,13 @@ fn group(group: GroupStats) -> Group {
         samples,
         patients,
         class_counts,
+        unlabelled,
     } = group;
     Group {
         samples,
         patients,
         class_counts,
+        unlabelled,
     }
 }
 
@@ -293,12 +388,14 @@ fn share(stats: ClientStats) -> ClientShare {
         samples,
         patients,
         class_counts,
+        unlabelled,
     } = group;
     ClientShare {
         client: client.0,
         samples,
         patients,
         class_counts,
+        unlabelled,
         kl,
         js,
         hellinger,

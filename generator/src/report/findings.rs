@@ -1,106 +1,25 @@
 //! What page and Markdown both tell, worded once: measures, rows of tables, sentences about the run.
 
-use contract::{metrics::Scores, training::BaselineKind};
+use contract::metrics::Scores;
 
 use super::{
     model::{
         AbsentClient, ClientShare, DatasetReport, DatasetSummary, Group, PrivacyReport, Report, RoundReport,
-        RunState, Spread, TransferReport, Use,
+        RunState, SamplePrivacyReport, TransferReport, Use,
     },
-    numbers::{UNDEFINED, bytes, count, counted, metric, metric_or_undefined, moment, seconds},
+    numbers::{bytes, count, counted, metric, metric_or_undefined, moment, seconds},
+    scores::MEASURES,
 };
 
-/// A quantity that measures a model.
-pub(super) struct Measure {
-    /// Its name for readers.
-    pub name: &'static str,
-    /// Reads it.
-    pub of: fn(&Scores) -> Option<f64>,
-    /// Whether it lies between 0 and 1, larger being better.
-    pub share: bool,
-}
-
-/// What models are measured by, in the order shown.
-pub(super) const MEASURES: [Measure; 4] = [
-    Measure {
-        name: "AUROC",
-        of: |scores| scores.auroc,
-        share: true,
-    },
-    Measure {
-        name: "Accuracy",
-        of: |scores| Some(scores.accuracy),
-        share: true,
-    },
-    Measure {
-        name: "Macro F1",
-        of: |scores| Some(scores.macro_f1),
-        share: true,
-    },
-    Measure {
-        name: "Loss",
-        of: |scores| Some(scores.loss),
-        share: false,
-    },
-];
-
-/// Name, style and the four measures of each model, federated first; of `local_only` models the first `most`.
-pub(super) fn model_rows(dataset: &DatasetReport, most: usize) -> Vec<(String, &'static str, [String; 4])> {
-    let values = |scores: &Scores| {
-        MEASURES
-            .each_ref()
-            .map(|measure| metric_or_undefined((measure.of)(scores)))
-    };
-    let mut rows = Vec::new();
-    if let Some(last) = &dataset.last {
-        rows.push((
-            format!("federated, round {}", last.round),
-            "main",
-            values(&last.metrics),
-        ));
-    }
-    let of_kind = |kind| {
-        dataset
-            .baselines
-            .iter()
-            .filter(move |baseline| baseline.kind == kind)
-    };
-    for baseline in of_kind(BaselineKind::Centralized) {
-        rows.push((
-            BaselineKind::Centralized.to_string(),
-            "",
-            values(&baseline.metrics),
-        ));
-    }
-    if of_kind(BaselineKind::LocalOnly).nth(1).is_some() {
-        let spread =
-            MEASURES.each_ref().map(
-                |measure| match dataset.baseline(BaselineKind::LocalOnly, measure.of) {
-                    Some(Spread { mean, min, max }) => {
-                        format!("{} ({}–{})", metric(mean), metric(min), metric(max))
-                    }
-                    None => UNDEFINED.to_owned(),
-                },
-            );
-        rows.push(("local_only, mean (range)".to_owned(), "", spread));
-    }
-    for baseline in of_kind(BaselineKind::LocalOnly).take(most) {
-        let client = baseline
-            .client
-            .map_or(String::new(), |client| format!(", client {client}"));
-        rows.push((format!("local_only{client}"), "minor", values(&baseline.metrics)));
-    }
-    rows
-}
-
 /// The heads of the table of rounds.
-pub(super) const ROUND_HEADS: [&str; 7] = [
+pub(super) const ROUND_HEADS: [&str; 8] = [
     "Round",
     "AUROC",
     "Accuracy",
     "Macro F1",
     "Loss",
     "Training loss",
+    "Validation loss",
     "Clients",
 ];
 
@@ -114,6 +33,7 @@ pub(super) fn round_cells(round: &RoundReport) -> Vec<String> {
         }));
     }
     cells.push(round.train_loss.map_or(NOTHING.to_owned(), metric));
+    cells.push(round.validation_loss.map_or(NOTHING.to_owned(), metric));
     cells.push(count(round.num_clients.into()));
     cells
 }
@@ -143,6 +63,29 @@ pub(super) fn privacy_words(dataset: &DatasetReport) -> Option<String> {
          seed can take it away.",
         metric(epsilon),
         counted(*rounds, "round", "rounds"),
+    ))
+}
+
+/// What updates tell of a client's samples, in sentences; `None` where nothing bounds it.
+pub(super) fn sample_privacy_words(dataset: &DatasetReport) -> Option<String> {
+    let SamplePrivacyReport {
+        round,
+        client,
+        epsilon,
+        delta,
+        noise_multiplier,
+        norm,
+        steps,
+    } = dataset.sample_privacy.as_ref()?;
+    // Rounded up: a bound that reads smaller than it is would be none.
+    let epsilon = (epsilon * 1000.0).ceil() / 1000.0;
+    Some(format!(
+        "After round {round} the updates of any one client tell of any one of its samples at most ε = {} at δ = {delta}: \
+         the bound of client {client}, whose is the largest, after {}. Each sample's gradient was scaled down to the norm \
+         {norm} and the noise multiplier is {noise_multiplier}. The noise comes from the specification's seed: whoever has \
+         the seed can take it away.",
+        metric(epsilon),
+        counted(*steps, "step", "steps"),
     ))
 }
 
@@ -191,6 +134,7 @@ pub(super) fn group_rows(stats: &DatasetSummary, most: usize) -> Vec<Vec<String>
             samples,
             patients,
             class_counts,
+            unlabelled: _,
             kl,
             js,
             hellinger,
@@ -204,11 +148,20 @@ pub(super) fn group_rows(stats: &DatasetSummary, most: usize) -> Vec<Vec<String>
             [kl, js, hellinger, emd].map(|value| metric(*value)),
         )
     });
-    let groups = [("all clients", &stats.train), ("test", &stats.test)].map(|(name, group)| {
+    let groups = [
+        ("all clients", Some(&stats.train)),
+        ("validation", stats.validation.as_ref()),
+        ("test", Some(&stats.test)),
+    ];
+    let groups = groups
+        .into_iter()
+        .filter_map(|(name, group)| Some((name, group?)));
+    let groups = groups.map(|(name, group)| {
         let Group {
             samples,
             patients,
             class_counts,
+            unlabelled: _,
         } = group;
         cells(
             name.to_owned(),

@@ -6,12 +6,16 @@ use super::{
     bars,
     chart::{self, Chart, Level, Series},
     findings::{
-        ABSENT_HEADS, CrossCell, DIVERGENCES, MEASURES, Measure, NOTHING, ROUND_HEADS, absent_rows, alerts,
-        cross_matrix, group_rows, model_rows, privacy_words, round_cells, size_words, transfer_words,
+        ABSENT_HEADS, CrossCell, DIVERGENCES, NOTHING, ROUND_HEADS, absent_rows, alerts, cross_matrix,
+        group_rows, privacy_words, round_cells, sample_privacy_words, size_words, transfer_words,
     },
     markup::Markup,
-    model::{DatasetReport, DatasetSummary, Report, RunState, Spread},
+    model::{DatasetReport, DatasetSummary, Report, RoundReport, RunState, Spread},
     numbers::{count, counted, difference, metric, metric_or_undefined, thinned},
+    scores::{
+        CLASS_HEADS, FURTHER, FURTHER_WORDS, MEASURES, Measure, PERSONAL_WORDS, class_cells, confusion,
+        heads, interval_words, model_rows, personal_rows,
+    },
     table::{row, table},
 };
 
@@ -110,6 +114,13 @@ fn draw_curves(dataset: &DatasetReport, section: &mut Markup) {
         if dataset.rounds.iter().any(|round| round.train_loss.is_some()) {
             line_swatch("train", "training loss of the clients, weighted by samples", list);
         }
+        if dataset.rounds.iter().any(|round| round.validation_loss.is_some()) {
+            line_swatch(
+                "valid",
+                "validation loss of the clients, weighted by samples",
+                list,
+            );
+        }
     });
     section.element("div", &[("class", &"charts")], |grid| {
         for measure in &MEASURES {
@@ -170,14 +181,17 @@ fn curve(dataset: &DatasetReport, measure: &Measure) -> Chart {
         class: "fed",
         points: points.collect(),
     }];
-    if !measure.share && dataset.rounds.iter().any(|round| round.train_loss.is_some()) {
-        let points = dataset.rounds.iter().filter(|round| round.train_loss.is_some());
-        let points = points.map(|round| (round.round, round.train_loss)).collect();
-        series.push(Series {
-            name: "training",
-            class: "train",
-            points,
-        });
+    type Loss = fn(&RoundReport) -> Option<f64>;
+    let losses: [(&str, &str, Loss); 2] = [
+        ("training", "train", |round| round.train_loss),
+        ("validation", "valid", |round| round.validation_loss),
+    ];
+    for (name, class, of) in losses.into_iter().filter(|_| !measure.share) {
+        let points = dataset.rounds.iter().filter(|round| of(round).is_some());
+        let points: Vec<_> = points.map(|round| (round.round, of(round))).collect();
+        if !points.is_empty() {
+            series.push(Series { name, class, points });
+        }
     }
     let levels = [
         (BaselineKind::Centralized, "central", "centralized"),
@@ -251,10 +265,14 @@ fn draw_rounds_table(dataset: &DatasetReport, section: &mut Markup) {
 
 /// What updates took on the way, what they may tell, and whose were missing.
 fn draw_updates(dataset: &DatasetReport, section: &mut Markup) {
-    let words: Vec<String> = [transfer_words(dataset), privacy_words(dataset)]
-        .into_iter()
-        .flatten()
-        .collect();
+    let words: Vec<String> = [
+        transfer_words(dataset),
+        privacy_words(dataset),
+        sample_privacy_words(dataset),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let absent = absent_rows(dataset);
     if words.is_empty() && absent.is_empty() {
         return;
@@ -285,18 +303,45 @@ fn draw_updates(dataset: &DatasetReport, section: &mut Markup) {
 fn draw_models(report: &Report, dataset: &DatasetReport, section: &mut Markup) {
     let done = report.state == RunState::Done;
     section.leaf("h3", &[], if done { "Final metrics" } else { "Metrics so far" });
-    table(
-        section,
-        &["Model", "AUROC", "Accuracy", "Macro F1", "Loss"],
-        1,
-        |rows| {
-            for (name, class, values) in model_rows(dataset, MOST_ROWS) {
-                let mut cells = vec![name];
-                cells.extend(values);
-                row(rows, class, 1, &cells);
-            }
-        },
-    );
+    draw_measured(&MEASURES, model_rows(dataset, &MEASURES, MOST_ROWS), section);
+    draw_measured(&FURTHER, model_rows(dataset, &FURTHER, MOST_ROWS), section);
+    section.leaf("p", &[("class", &"note")], FURTHER_WORDS);
+    if let Some(words) = dataset
+        .last
+        .as_ref()
+        .and_then(|last| interval_words(&last.metrics))
+    {
+        section.leaf("p", &[("class", &"note")], words);
+    }
+    if dataset.personal.is_empty() {
+        return;
+    }
+    section.leaf("h3", &[], "Clients' own models");
+    draw_measured(&MEASURES, personal_rows(dataset, MOST_ROWS), section);
+    section.leaf("p", &[("class", &"note")], PERSONAL_WORDS);
+    if dataset.personal.len() > MOST_ROWS {
+        let all = counted(dataset.personal.len() as u64, "model", "models");
+        section.leaf(
+            "p",
+            &[("class", &"note")],
+            format!("The first {MOST_ROWS} of {all}; the JSON report has all."),
+        );
+    }
+}
+
+/// A table of models by measures.
+fn draw_measured(
+    measures: &[Measure],
+    models: Vec<(String, &'static str, Vec<String>)>,
+    section: &mut Markup,
+) {
+    table(section, &heads("Model", measures), 1, |rows| {
+        for (name, class, values) in models {
+            let mut cells = vec![name];
+            cells.extend(values);
+            row(rows, class, 1, &cells);
+        }
+    });
 }
 
 fn draw_classes(dataset: &DatasetReport, section: &mut Markup) {
@@ -312,30 +357,37 @@ fn draw_classes(dataset: &DatasetReport, section: &mut Markup) {
         return;
     }
     section.leaf("h3", &[], "By class");
-    table(
-        section,
-        &["Class", "Model", "Samples", "Precision", "Recall", "F1", "AUROC"],
-        2,
-        |rows| {
-            let most = models
-                .iter()
-                .map(|(_, scores)| scores.per_class.len())
-                .max()
-                .unwrap_or(0);
-            for i in 0..most {
-                for (name, scores) in &models {
-                    let Some(class) = scores.per_class.get(i) else {
-                        continue;
-                    };
-                    let mut cells = vec![class.label.clone(), (*name).to_owned(), count(class.support)];
-                    cells.extend(
-                        [class.precision, class.recall, class.f1, class.auroc].map(metric_or_undefined),
-                    );
-                    row(rows, if *name == "federated" { "main" } else { "" }, 2, &cells);
-                }
+    let mut head = vec!["Class", "Model"];
+    head.extend(CLASS_HEADS);
+    table(section, &head, 2, |rows| {
+        let most = models
+            .iter()
+            .map(|(_, scores)| scores.per_class.len())
+            .max()
+            .unwrap_or(0);
+        for i in 0..most {
+            for (name, scores) in &models {
+                let Some(class) = scores.per_class.get(i) else {
+                    continue;
+                };
+                let mut cells = vec![class.label.clone(), (*name).to_owned()];
+                cells.extend(class_cells(class));
+                row(rows, if *name == "federated" { "main" } else { "" }, 2, &cells);
             }
-        },
-    );
+        }
+    });
+    for (name, scores) in &models {
+        let Some((head, matrix)) = confusion(scores) else {
+            continue;
+        };
+        section.leaf("h3", &[], format!("Confusion matrix, {name}"));
+        let head: Vec<&str> = head.iter().map(String::as_str).collect();
+        table(section, &head, 1, |rows| {
+            for cells in &matrix {
+                row(rows, "", 1, cells);
+            }
+        });
+    }
 }
 
 fn draw_distribution(dataset: &DatasetReport, stats: &DatasetSummary, section: &mut Markup) {

@@ -5,11 +5,15 @@ use std::fmt::Write;
 use super::{
     findings::{
         ABSENT_HEADS, CrossCell, DIVERGENCES, NOTHING, ROUND_HEADS, STAGE_HEADS, absent_rows, alerts,
-        cross_matrix, group_rows, model_rows, privacy_words, round_cells, run_facts, size_words, stage_cells,
-        state_words, synthetic_words, transfer_words,
+        cross_matrix, group_rows, privacy_words, round_cells, run_facts, sample_privacy_words, size_words,
+        stage_cells, state_words, synthetic_words, transfer_words,
     },
     model::{DatasetReport, DatasetSummary, Report},
     numbers::{count, counted, metric, metric_or_undefined, thinned},
+    scores::{
+        CLASS_HEADS, FURTHER, FURTHER_WORDS, MEASURES, Measure, PERSONAL_WORDS, class_cells, confusion,
+        heads, interval_words, model_rows, personal_rows,
+    },
 };
 
 /// Rounds, clients or failures listed; the JSON report has all.
@@ -92,33 +96,57 @@ fn one_dataset(dataset: &DatasetReport, page: &mut Page) {
     for (word, words) in alerts(dataset) {
         page.paragraph(&format!("**{word}**: {}", plain(&words)));
     }
-    let rows: Vec<_> = model_rows(dataset, MOST_ROWS)
-        .into_iter()
-        .map(|(name, _, values)| std::iter::once(name).chain(values).collect::<Vec<_>>())
-        .collect();
+    let rows = model_rows(dataset, &MEASURES, MOST_ROWS);
     if rows.is_empty() {
         page.paragraph("No model has been evaluated yet.");
     } else {
-        page.table(&["Model", "AUROC", "Accuracy", "Macro F1", "Loss"], &rows);
+        measured(&MEASURES, rows, page);
+        measured(&FURTHER, model_rows(dataset, &FURTHER, MOST_ROWS), page);
+        page.paragraph(&plain(FURTHER_WORDS));
+    }
+    if let Some(words) = dataset
+        .last
+        .as_ref()
+        .and_then(|last| interval_words(&last.metrics))
+    {
+        page.paragraph(&plain(&words));
+    }
+    if !dataset.personal.is_empty() {
+        page.line("### Clients' own models");
+        measured(&MEASURES, personal_rows(dataset, MOST_ROWS), page);
+        page.cut(dataset.personal.len().min(MOST_ROWS), dataset.personal.len());
+        page.paragraph(&plain(PERSONAL_WORDS));
     }
     rounds(dataset, page);
     if let Some(last) = &dataset.last {
         page.line("### By class, federated");
-        let rows: Vec<_> = last
-            .metrics
-            .per_class
-            .iter()
-            .map(|class| {
-                let mut cells = vec![class.label.clone(), count(class.support)];
-                cells.extend([class.precision, class.recall, class.f1, class.auroc].map(metric_or_undefined));
-                cells
-            })
-            .collect();
-        page.table(&["Class", "Samples", "Precision", "Recall", "F1", "AUROC"], &rows);
+        let cells = last.metrics.per_class.iter().map(|class| {
+            std::iter::once(class.label.clone())
+                .chain(class_cells(class))
+                .collect()
+        });
+        let rows: Vec<Vec<String>> = cells.collect();
+        let mut head = vec!["Class"];
+        head.extend(CLASS_HEADS);
+        page.table(&head, &rows);
+        if let Some((head, rows)) = confusion(&last.metrics) {
+            page.line("### Confusion matrix, federated");
+            let head: Vec<&str> = head.iter().map(String::as_str).collect();
+            page.table(&head, &rows);
+        }
     }
     if let Some(stats) = &dataset.stats {
         distribution(dataset, stats, page);
     }
+}
+
+/// A table of models by measures.
+fn measured(measures: &[Measure], models: Vec<(String, &'static str, Vec<String>)>, page: &mut Page) {
+    let rows: Vec<_> = models
+        .into_iter()
+        .map(|(name, _, values)| std::iter::once(name).chain(values).collect::<Vec<_>>())
+        .collect();
+    page.table(&heads("Model", measures), &rows);
 }
 
 fn rounds(dataset: &DatasetReport, page: &mut Page) {
@@ -130,9 +158,13 @@ fn rounds(dataset: &DatasetReport, page: &mut Page) {
     let rows: Vec<_> = shown.iter().map(|i| round_cells(&dataset.rounds[*i])).collect();
     page.table(&ROUND_HEADS, &rows);
     page.cut(rows.len(), dataset.rounds.len());
-    for words in [transfer_words(dataset), privacy_words(dataset)]
-        .into_iter()
-        .flatten()
+    for words in [
+        transfer_words(dataset),
+        privacy_words(dataset),
+        sample_privacy_words(dataset),
+    ]
+    .into_iter()
+    .flatten()
     {
         page.paragraph(&plain(&words));
     }

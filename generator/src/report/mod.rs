@@ -20,6 +20,7 @@ mod markdown;
 mod markup;
 mod model;
 mod numbers;
+mod scores;
 mod table;
 mod timeline;
 
@@ -28,6 +29,6 @@ pub use html::html;
 pub use markdown::markdown;
 pub use model::{
     AbsentClient, Attempt, AttemptOutcome, BaselineReport, ClientShare, CrossReport, DatasetReport,
-    DatasetSummary, FailedJob, FinalReport, Group, JobCounts, KindCounts, PrivacyReport, Report, RoundReport,
-    RunState, Spread, StageUse, TransferReport, Use, json,
+    DatasetSummary, FailedJob, FinalReport, Group, JobCounts, KindCounts, PersonalReport, PrivacyReport,
+    Report, RoundReport, RunState, SamplePrivacyReport, Spread, StageUse, TransferReport, Use, json,
 };

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use contract::{metrics::Scores, training::BaselineKind, units::Bytes};
+use contract::{
+    metrics::Scores,
+    training::{Backend, BaselineKind},
+    units::Bytes,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::record::Stamp;
@@ -53,7 +57,7 @@ pub struct Report {
 
 impl Report {
     /// The format version this code writes and reads.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 }
 
 /// The report as pretty JSON with a closing newline.
@@ -93,10 +97,17 @@ pub struct DatasetReport {
     pub rounds: Vec<RoundReport>,
     /// What federated training is compared with.
     pub baselines: Vec<BaselineReport>,
+    /// Clients' own models after the last round, where they have any.
+    pub personal: Vec<PersonalReport>,
     /// The last round's model on the test samples of other datasets.
     pub cross: Vec<CrossReport>,
     /// What the global models tell of any one client's part, after the last round; `null` where nothing bounds it.
     pub privacy: Option<PrivacyReport>,
+    /// What a client's updates tell of any one of its samples, for the client of which they tell most; `null` where
+    /// nothing bounds it.
+    pub sample_privacy: Option<SamplePrivacyReport>,
+    /// What models were trained and tested on, each once; empty where no metrics say it.
+    pub backends: Vec<Backend>,
     /// What the updates of all rounds took on the way; `null` before the first aggregation.
     pub transfer: Option<TransferReport>,
     /// The last round whose model was evaluated.
@@ -112,6 +123,8 @@ pub struct DatasetSummary {
     pub clients: Vec<ClientShare>,
     /// All training samples.
     pub train: Group,
+    /// The samples thresholds are chosen on; `null` where there are none.
+    pub validation: Option<Group>,
     /// The held-out samples.
     pub test: Group,
     /// Rows of the source left out, counted by reason.
@@ -134,6 +147,8 @@ pub struct Group {
     pub patients: u64,
     /// Samples per class, in the order of [`DatasetReport::classes`].
     pub class_counts: Vec<u64>,
+    /// Samples with none of the labels, where an image may have several.
+    pub unlabelled: u64,
 }
 
 /// One client's samples and how far they are from the whole.
@@ -148,6 +163,8 @@ pub struct ClientShare {
     pub patients: u64,
     /// Samples per class, in the order of [`DatasetReport::classes`].
     pub class_counts: Vec<u64>,
+    /// Samples with none of the labels, where an image may have several.
+    pub unlabelled: u64,
     /// Kullback-Leibler divergence of its classes from those of all clients together, in nats.
     pub kl: f64,
     /// Jensen-Shannon divergence between the same two, in nats.
@@ -170,6 +187,9 @@ pub struct RoundReport {
     pub num_clients: u32,
     /// Mean loss of the clients' last local epoch, weighted by their samples; `null` without training.
     pub train_loss: Option<f64>,
+    /// Mean loss on the clients' validation samples after the epoch whose weights they sent, weighted by their training
+    /// samples; `null` where no client watches any.
+    pub validation_loss: Option<f64>,
     /// Selected clients without an update, in order.
     pub absent: Vec<AbsentClient>,
     /// What its updates took on the way; `null` until aggregated.
@@ -212,6 +232,38 @@ pub struct PrivacyReport {
     pub norm: f64,
     /// Rounds in which the client that took part most often did.
     pub rounds: u64,
+}
+
+/// The bound on what a client's updates tell of any one of its samples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SamplePrivacyReport {
+    /// The last round the client took part in.
+    pub round: u32,
+    /// The client with the largest ε.
+    pub client: u32,
+    /// The bound's ε.
+    pub epsilon: f64,
+    /// The probability with which the bound may fail.
+    pub delta: f64,
+    /// Standard deviation of the noise over the norm.
+    pub noise_multiplier: f64,
+    /// The norm to which samples' gradients were scaled down.
+    pub norm: f64,
+    /// Steps the client took, in all rounds.
+    pub steps: u64,
+}
+
+/// A client's own model on the test samples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PersonalReport {
+    /// The client.
+    pub client: u32,
+    /// The round after which it is.
+    pub round: u32,
+    /// Quality of its predictions.
+    pub metrics: Scores,
 }
 
 /// A model federated training is compared with, on the test samples.

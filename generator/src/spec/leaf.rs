@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use contract::{
     ids::{DatasetName, ExperimentName, InvalidName, MAX_NAME},
+    recipe::DeviceChoice,
     units::{Bytes, Fraction, Seconds},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -399,6 +400,10 @@ real! {
     Tolerated: "from 0 to below 1", |value| (0.0..1.0).contains(&value), { "minimum": 0, "exclusiveMaximum": 1 };
     /// From 0 to below one half.
     Trim: "from 0 to below 0.5", |value| (0.0..0.5).contains(&value), { "minimum": 0, "exclusiveMaximum": 0.5 };
+    /// From 0 to 1.
+    Probability: "from 0 to 1", |value| (0.0..=1.0).contains(&value), { "minimum": 0, "maximum": 1 };
+    /// An angle in degrees.
+    Angle: "from 0 to 180", |value| (0.0..=180.0).contains(&value), { "minimum": 0, "maximum": 180 };
     /// Between 0 and 1, both excluded.
     Part: "more than 0 and less than 1", |value| value > 0.0 && value < 1.0,
         { "exclusiveMinimum": 0, "exclusiveMaximum": 1 };
@@ -417,6 +422,33 @@ impl Written for Share {
             Ok(fraction) => Some(Self(fraction)),
             Err(_) => {
                 out_of_range(node, place, given, "more than 0 and at most 1", found);
+                None
+            }
+        }
+    }
+}
+
+/// Where models are trained and tested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Device(pub DeviceChoice);
+
+inline_schema!(Device, { "type": "string", "pattern": "^(auto|cpu|(cuda|webgpu):(0|[1-9][0-9]?))$" });
+
+impl Written for Device {
+    fn read(node: &Node, place: Place<'_>, found: &mut Found) -> Option<Self> {
+        let given = text(node, place, found)?;
+        match given.parse::<DeviceChoice>() {
+            // Only as it is written by us: `cuda:+1` and `cuda:01` are no places.
+            Ok(choice) if choice.to_string() == given && given.len() <= "webgpu:99".len() => {
+                Some(Self(choice))
+            }
+            _ => {
+                let words = format!("{place} cannot be `{}`", shorten(given));
+                found.push(
+                    Diagnostic::error(Code::UnknownWord, node.span, words)
+                        .label("not a device")
+                        .help("it can be `auto`, `cpu`, `cuda:0` or `webgpu:0`; the number counts up to 99"),
+                );
                 None
             }
         }

@@ -14,8 +14,8 @@ mod written;
 pub use decode::{At, Found, guess, listed};
 pub use labels::{ClassNumber, ClassOf, DicomLabels, Keyword, Label};
 pub use leaf::{
-    Bits, Channels, Decay, FilePath, Finite, FormatVersion, Memory, Name, Named, NonNegative, Part, Positive,
-    Several, Share, Text, Time, Tolerated, Trim, Whole,
+    Angle, Bits, Channels, Decay, Device, FilePath, Finite, FormatVersion, Memory, Name, Named, NonNegative,
+    Part, Positive, Probability, Several, Share, Text, Time, Tolerated, Trim, Whole,
 };
 pub use schema::schema;
 pub use tree::MAX_BYTES;

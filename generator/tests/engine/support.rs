@@ -156,6 +156,7 @@ pub fn sh(id: &str, script: &str) -> DagJob {
         retries: 0,
         after: Vec::new(),
         in_place: Vec::new(),
+        checkpoints: Vec::new(),
     }
 }
 
@@ -165,6 +166,7 @@ pub trait Declare {
     fn writes(self, names: &[&str]) -> Self;
     fn retried(self, retries: u32) -> Self;
     fn after(self, jobs: &[u32]) -> Self;
+    fn leaves(self, checkpoint: &str) -> Self;
 }
 
 impl Declare for DagJob {
@@ -180,6 +182,11 @@ impl Declare for DagJob {
 
     fn retried(mut self, retries: u32) -> Self {
         self.retries = retries;
+        self
+    }
+
+    fn leaves(mut self, checkpoint: &str) -> Self {
+        self.checkpoints.push(lfn(checkpoint));
         self
     }
 

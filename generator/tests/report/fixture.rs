@@ -9,9 +9,12 @@ use contract::{
     exit::JobExit,
     ids::{ClientId, DatasetName, ExperimentName, Round, SpecDigest},
     job::Failure,
-    metrics::{ClassScores, Metrics, PrivacySpent, Scores, Subject, Transfer, UpdateShare},
+    metrics::{
+        ClassScores, Interval, Intervals, Metrics, PrivacySpent, SamplePrivacySpent, Scores, Subject,
+        Transfer, UpdateShare,
+    },
     names::Names,
-    training::BaselineKind,
+    training::{Backend, BaselineKind, Target},
     units::{Bytes, SampleCount},
 };
 use fedwing::record::{Event, FileFact, Outcome, RunDir, RunOutcome, Stamp};
@@ -33,6 +36,9 @@ pub struct Run {
     synthetic: bool,
     /// Whether updates are compressed, noise is added, and client 1 misses round 2.
     guarded: bool,
+    /// Whether clients watch validation samples, bound what samples tell and end with models of their own, and results
+    /// have intervals.
+    personal: bool,
     _folder: TempDir,
 }
 
@@ -58,6 +64,17 @@ pub fn guarded_dataset() -> Run {
     let mut run = Run::start_run(30, false);
     run.guarded = true;
     run.dataset("nih", false, 0.0);
+    run.finish()
+}
+
+/// As [`real_dataset`], with validation samples, bounded samples, intervals and clients' own models.
+pub fn personal_dataset() -> Run {
+    let mut run = Run::start_run(30, false);
+    run.personal = true;
+    run.dataset("nih", false, 0.0);
+    for client in 0..2 {
+        run.personal_model("nih", client);
+    }
     run.finish()
 }
 
@@ -88,6 +105,7 @@ impl Run {
             digest,
             synthetic,
             guarded: false,
+            personal: false,
             _folder: folder,
         }
     }
@@ -163,6 +181,8 @@ impl Run {
             experiment: experiment(),
             dataset: DatasetName::new(name).unwrap(),
             synthetic,
+            target: Target::Classes,
+            validation: None,
             classes: CLASSES.map(str::to_owned).to_vec(),
             train: group(500, [300, 200]),
             test: group(125, [75, 50]),
@@ -189,6 +209,19 @@ impl Run {
             round: Round(round),
             client: ClientId(client),
             epoch_loss: if absent { vec![] } else { vec![loss + 0.1, loss] },
+            validation_loss: match self.personal {
+                true => vec![loss + 0.05, loss + 0.3],
+                false => vec![],
+            },
+            // The second epoch was worse on the first client's validation samples; the other had all its epochs.
+            best_epoch: (self.personal && client == 0).then_some(1),
+            privacy: self.personal.then(|| SamplePrivacySpent {
+                epsilon: 0.5 * f64::from(round) + f64::from(client),
+                delta: 1e-5,
+                noise_multiplier: 1.1,
+                norm: 0.5,
+                steps: 40 * u64::from(round),
+            }),
             absent: absent.then(|| "the shard cannot be read: | <damaged>".to_owned()),
         };
         let file = self.named(name, |names| {
@@ -250,9 +283,14 @@ impl Run {
         let subject = Subject::Evaluate {
             round: Round(round),
             test_dataset: DatasetName::new(name).unwrap(),
+            client: None,
         };
         let file = self.named(name, |names| names.evaluate_metrics(Round(round)).to_string());
-        let metrics = self.metrics(name, 125, subject, Some(scores(auroc)));
+        let mut scores = scores(auroc);
+        if self.personal {
+            with_intervals(&mut scores);
+        }
+        let metrics = self.metrics(name, 125, subject, Some(scores));
         self.write(
             &format!("evaluate-{name}-r{round}"),
             "evaluate",
@@ -262,6 +300,22 @@ impl Run {
         );
     }
 
+    /// Evaluates the model a client ends with.
+    fn personal_model(&mut self, name: &str, client: u32) {
+        let subject = Subject::Evaluate {
+            round: Round(3),
+            test_dataset: DatasetName::new(name).unwrap(),
+            client: Some(ClientId(client)),
+        };
+        let file = self.named(name, |names| {
+            names.personal_metrics(Round(3), ClientId(client)).to_string()
+        });
+        let auroc = 0.74 + 0.02 * f64::from(client);
+        let metrics = self.metrics(name, 125, subject, Some(scores(Some(auroc))));
+        let job = format!("personal-{name}-c{client:04}");
+        self.write(&job, "evaluate", Some(name), &file, &to_json(&metrics));
+    }
+
     fn cross(&mut self, name: &str, other: &str, auroc: f64) {
         let other = DatasetName::new(other).unwrap();
         let file = self.named(name, |names| names.cross_metrics(&other).to_string());
@@ -269,6 +323,7 @@ impl Run {
         let subject = Subject::Evaluate {
             round: Round(3),
             test_dataset: other,
+            client: None,
         };
         let metrics = self.metrics(name, 125, subject, Some(scores(Some(auroc))));
         self.write(&job, "evaluate", Some(name), &file, &to_json(&metrics));
@@ -297,6 +352,10 @@ impl Run {
             dataset: Some(DatasetName::new(dataset).unwrap()),
             spec_digest: Some(SpecDigest::new(&self.digest).unwrap()),
             synthetic: self.synthetic,
+            backend: match subject {
+                Subject::Aggregate { .. } => None,
+                _ => Some(Backend::Cpu),
+            },
             num_samples: SampleCount(num_samples),
             subject,
             scores,
@@ -408,6 +467,7 @@ fn group(samples: u64, counts: [u64; 2]) -> GroupStats {
         samples,
         patients: samples - 20,
         class_counts: counts.to_vec(),
+        unlabelled: 0,
     }
 }
 
@@ -420,13 +480,43 @@ fn scores(auroc: Option<f64>) -> Scores {
         recall: Some(quality - 0.02),
         f1: Some(quality - 0.03),
         auroc,
+        auroc_interval: None,
+        pr_auc: auroc.map(|auroc| auroc - 0.1),
+        threshold: None,
     };
     Scores {
         loss: 1.2 - quality,
         accuracy: quality - 0.05,
         macro_f1: quality - 0.08,
+        balanced_accuracy: Some(quality - 0.06),
+        micro_f1: quality - 0.05,
         auroc,
+        pr_auc: auroc.map(|auroc| auroc - 0.1),
+        brier: 0.6 - quality / 2.0,
+        ece: 0.1 - quality / 10.0,
+        confusion: vec![vec![50, 25], vec![20, 30]],
+        intervals: None,
         per_class: vec![class(0, 75), class(1, 50)],
+    }
+}
+
+/// As an evaluation with a seed and validation samples leaves them.
+fn with_intervals(scores: &mut Scores) {
+    let around = |value: f64| Interval {
+        low: value - 0.03,
+        high: value + 0.02,
+    };
+    scores.intervals = Some(Intervals {
+        draws: 1000,
+        accuracy: around(scores.accuracy),
+        balanced_accuracy: scores.balanced_accuracy.map(around),
+        macro_f1: around(scores.macro_f1),
+        auroc: scores.auroc.map(around),
+        pr_auc: scores.pr_auc.map(around),
+    });
+    for class in &mut scores.per_class {
+        class.auroc_interval = class.auroc.map(around);
+        class.threshold = Some(0.45);
     }
 }
 

@@ -12,6 +12,7 @@ use contract::{
         DatasetConfig, Depth, Duplicates, Fit, ImageSettings, Partition, Quality, Source, Task, TestSplit,
     },
     ids::{DatasetName, ExperimentName, Seed, SpecDigest},
+    recipe::{DeviceChoice, Method, Recipe},
     training::{Arch, BaselineKind, Optimizer},
     units::{Bytes, Fraction, Seconds},
 };
@@ -38,6 +39,9 @@ pub struct Sample {
     pub fan_in: Option<u32>,
     pub central: Option<CentralPrivacy>,
     pub secure_aggregation: bool,
+    pub recipe: Recipe,
+    /// Whether intervals, predictions and thresholds are asked for.
+    pub told: bool,
 }
 
 impl Sample {
@@ -59,6 +63,16 @@ impl Sample {
             fan_in: None,
             central: None,
             secure_aggregation: false,
+            recipe: Recipe::plain(
+                32,
+                Optimizer::Sgd {
+                    learning_rate: 0.001,
+                    momentum: 0.9,
+                    nesterov: false,
+                    weight_decay: 1e-4,
+                },
+            ),
+            told: false,
         }
     }
 
@@ -118,12 +132,39 @@ impl Sample {
                 }),
                 ..self
             },
+            6 => Self {
+                strategy: Strategy::Scaffold {
+                    learning_rate: 1.0,
+                    clients: 1,
+                },
+                told: true,
+                ..self
+            }
+            .method(Method::Scaffold),
+            7 => Self {
+                compression: int8,
+                min_clients: Some(1),
+                ..self
+            }
+            .method(Method::Fedper),
+            8 => Self {
+                strategy: Strategy::Fedbn,
+                fan_in: Some(2),
+                told: true,
+                ..self
+            }
+            .method(Method::Fedbn),
             _ => unreachable!("there are {} ways", Self::WAYS),
         }
     }
 
     /// Number of ways of [`Self::learning`].
-    pub const WAYS: usize = 6;
+    pub const WAYS: usize = 9;
+
+    fn method(mut self, method: Method) -> Self {
+        self.recipe.method = method;
+        self
+    }
 
     pub fn checked(&self) -> Checked {
         let seed = Seed(self.seed);
@@ -136,6 +177,7 @@ impl Sample {
             model: Model {
                 arch: Arch::SmallCnn,
                 weights: self.weights.clone(),
+                head: None,
             },
             federation: Federation {
                 strategy: self.strategy,
@@ -144,19 +186,18 @@ impl Sample {
                 min_clients: self.min_clients,
                 compression: self.compression,
                 epochs: 2,
-                batch_size: 32,
-                optimizer: Optimizer::Sgd {
-                    learning_rate: 0.001,
-                    momentum: 0.9,
-                    weight_decay: 1e-4,
-                },
+                recipe: self.recipe.clone(),
             },
             evaluation: Evaluation {
                 baselines: BTreeSet::from_iter(self.baselines.iter().copied()),
                 cross_dataset: self.cross_dataset,
+                intervals: self.told,
+                predictions: self.told,
+                personal: true,
             },
             execution: Execution {
                 layout: self.layout,
+                device: DeviceChoice::Cuda(0),
                 resources: resources(),
                 retries: 3,
                 fan_in: self.fan_in,
@@ -195,6 +236,7 @@ impl Sample {
                     fit: Fit::Stretch,
                 },
                 test: TestSplit::Fraction(0.2),
+                validation: self.told.then_some(0.1),
                 clients: self.clients,
                 partition: Partition::Iid,
                 quality: Quality {
@@ -225,7 +267,7 @@ fn resources() -> Resources {
         init: request(1, 1, 0),
         train: request(4, 8, 1),
         aggregate: request(1, 2, 0),
-        evaluate: request(3, 6, 0),
+        evaluate: request(3, 6, 1),
         baseline: request(4, 8, 1),
     }
 }

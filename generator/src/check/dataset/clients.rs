@@ -1,6 +1,11 @@
 //! How training samples come to clients, and whether the source and the task allow it.
 
-use contract::dataset::{Attribute, Partition, TestSplit};
+use contract::{
+    dataset::{Attribute, Partition, Task, TestSplit},
+    training::Target,
+};
+
+use super::HeldOut;
 
 use crate::{
     diag::{Code, Diagnostic, Span},
@@ -49,17 +54,23 @@ fn lowered(attribute: &types::Attribute) -> Attribute {
     }
 }
 
-/// Whether the source's images can be shared out among the clients; `classes` is their number, where the task is known.
+/// Whether the source's images can be shared out among the clients.
 pub fn shared_out(
     clients: &types::Clients,
     source: Option<&types::Source>,
-    test: Option<&TestSplit>,
-    classes: Option<u64>,
+    test: Option<&HeldOut>,
+    task: Option<&Task>,
     found: &mut Found,
 ) {
     let types::Clients { count, by } = clients;
     let Some(by) = by else { return };
-    if let (types::Partition::Pathological(few), Some(classes)) = (&by.value, classes) {
+    if let (types::Partition::Pathological(few), Some(task)) = (&by.value, task) {
+        let classes = task.classes().len() as u64;
+        let classes = match task.target() {
+            Target::Classes => classes,
+            // Images are shared out by their first label, those without any by that.
+            Target::Labels => classes + 1,
+        };
         few_classes(&few.value, count.as_ref(), classes, found);
     }
     let Some(source) = source else { return };
@@ -73,9 +84,22 @@ pub fn shared_out(
         }
     }
     if let (types::Source::Phantom(phantom), Some(count)) = (source, count)
-        && let (Some(patients), Some(TestSplit::Fraction(part))) = (&phantom.value.patients, test)
+        && let (
+            Some(patients),
+            Some(HeldOut {
+                split: TestSplit::Fraction(part),
+                validation,
+            }),
+        ) = (&phantom.value.patients, test)
     {
-        enough_patients(patients.value.get(), *part, count, &by.value, found);
+        let patients = patients.value.get();
+        let held = |of: u64, part: f64| ((of as f64 * part).round() as u64).clamp(1, of);
+        let others = patients - held(patients, *part);
+        let left = match validation {
+            Some(part) if others > 0 => others - held(others, *part),
+            Some(_) | None => others,
+        };
+        enough_patients(left, count, &by.value, found);
     }
 }
 
@@ -195,13 +219,8 @@ fn institutions(source: &types::Source, span: Span, found: &mut Found) {
     );
 }
 
-fn enough_patients(
-    patients: u64,
-    held_out: f64,
-    count: &At<Count>,
-    by: &types::Partition,
-    found: &mut Found,
-) {
+/// `left` patients are not held out.
+fn enough_patients(left: u64, count: &At<Count>, by: &types::Partition, found: &mut Found) {
     let each = match by {
         types::Partition::Dirichlet(skew) | types::Partition::QuantitySkew(skew) => skew
             .value
@@ -214,8 +233,7 @@ fn enough_patients(
         | types::Partition::PatientHash
         | types::Partition::Attribute(_) => 1,
     };
-    let test = ((patients as f64 * held_out).round() as u64).clamp(1, patients);
-    let (left, needed) = (patients - test, each * count.value.get());
+    let needed = each * count.value.get();
     if left < needed {
         let words = format!("{left} patients are left for training, and the clients need {needed}");
         let most = left / each;

@@ -51,7 +51,7 @@ pub struct Proven {
     pub channels_span: Span,
     /// Number of clients, at least 1.
     pub clients: u32,
-    test: TestSplit,
+    test: HeldOut,
     partition: Partition,
     quality: Quality,
 }
@@ -80,13 +80,22 @@ impl Proven {
             source,
             task: task.value,
             image,
-            test,
+            test: test.split,
+            validation: test.validation,
             clients,
             partition,
             quality,
         };
         Dataset { config }
     }
+}
+
+/// What is held out.
+pub struct HeldOut {
+    /// For testing.
+    pub split: TestSplit,
+    /// Share of the other patients that thresholds are chosen on.
+    pub validation: Option<f64>,
 }
 
 /// Share of the patients held out where the specification does not say.
@@ -112,11 +121,14 @@ pub fn dataset(
     let task = task.and_then(|task| task::task(task, written_source, found));
     let test = match test {
         Some(test) => self::test(test.value, written_source, found),
-        None => Some(TestSplit::Fraction(DEFAULT_TEST)),
+        None => Some(HeldOut {
+            split: TestSplit::Fraction(DEFAULT_TEST),
+            validation: None,
+        }),
     };
     if let Some(clients) = &clients {
-        let classes = task.as_ref().map(|task| task.value.classes().len() as u64);
-        clients::shared_out(&clients.value, written_source, test.as_ref(), classes, found);
+        let task = task.as_ref().map(|task| &task.value);
+        clients::shared_out(&clients.value, written_source, test.as_ref(), task, found);
     }
     let image = image.and_then(|image| self::image(image.value, arch, found));
     let source = source.and_then(|source| source::source(source.value, base, found));
@@ -138,10 +150,34 @@ pub fn dataset(
     })
 }
 
-fn test(test: types::Test, source: Option<&types::Source>, found: &mut Found) -> Option<TestSplit> {
-    let column = match test {
-        types::Test::Fraction(part) => return Some(TestSplit::Fraction(part.value.get())),
-        types::Test::Column(column) => column,
+fn test(test: types::Test, source: Option<&types::Source>, found: &mut Found) -> Option<HeldOut> {
+    let types::Test {
+        fraction,
+        column,
+        validation,
+    } = test;
+    let validation = validation.map(|part| part.value.get());
+    let column = match (fraction, column) {
+        (fraction, None) => {
+            let part = fraction.map_or(DEFAULT_TEST, |part| part.value.get());
+            return Some(HeldOut {
+                split: TestSplit::Fraction(part),
+                validation,
+            });
+        }
+        (None, Some(column)) => column,
+        (Some(fraction), Some(column)) => {
+            found.push(
+                Diagnostic::error(
+                    Code::TwoSplits,
+                    fraction.span,
+                    "`test` draws a share of the patients and names a column as well",
+                )
+                .label("only one can say which samples are held out")
+                .help("leave `fraction` or `column` out"),
+            );
+            column
+        }
     };
     if !matches!(source, Some(types::Source::Table(_)) | None) {
         found.push(
@@ -165,10 +201,13 @@ fn test(test: types::Test, source: Option<&types::Source>, found: &mut Found) ->
             found.push(error.help("no patient may be on both sides: keep it in one of the two lists"));
         }
     }
-    Some(TestSplit::Column {
-        name: name?.value.0,
-        train: plain(train),
-        test: plain(test),
+    Some(HeldOut {
+        split: TestSplit::Column {
+            name: name?.value.0,
+            train: plain(train),
+            test: plain(test),
+        },
+        validation,
     })
 }
 
@@ -191,10 +230,7 @@ fn image(image: types::Image, arch: Option<Arch>, found: &mut Found) -> Option<(
     let size = size?;
     let pixels = size.value.get32();
     if let Some(arch) = arch {
-        let smallest = match arch {
-            Arch::SmallCnn => 4,
-            Arch::Resnet18 => 32,
-        };
+        let smallest = arch.least_image_size();
         if pixels < smallest {
             let words = format!("`{arch}` needs images of at least {smallest} pixels, not {pixels}");
             found.push(

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use contract::dataset::Task;
 
 use crate::{
-    check::rules::{distinct, known_labels, plain, word_not_built},
+    check::rules::{distinct, known_labels, plain},
     diag::{Code, Diagnostic},
     spec::{At, DicomLabels, Found, Label, Several, types},
 };
@@ -83,11 +83,18 @@ pub fn task(task: At<types::Task>, source: Option<&types::Source>, found: &mut F
         }
         types::Task::Multilabel(settings) => {
             let types::Multilabel { labels } = settings.value;
-            if let Some(listed) = labels {
-                self::labels("labels", listed, source, found);
+            let labels = labels?;
+            if labels.value.0.len() == 1 {
+                let words = "`multilabel` tells several labels of an image, `labels` has one";
+                found.push(
+                    Diagnostic::error(Code::TooFewClasses, labels.span, words)
+                        .label("needs two or more")
+                        .help("one label against none is `binary`"),
+                );
             }
-            word_not_built("multilabel", settings.span, &["binary", "multiclass"], found);
-            return None;
+            Task::Multilabel {
+                labels: plain(self::labels("labels", labels, source, found)),
+            }
         }
     };
     Some(At { value: task, span })

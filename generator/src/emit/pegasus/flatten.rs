@@ -137,11 +137,12 @@ impl<S: Source> Reader<'_, S> {
             });
         }
         let start = flat.jobs.len() as u32;
-        let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+        let (mut inputs, mut outputs, mut checkpoints) = (Vec::new(), Vec::new(), Vec::new());
         for used in &job.uses {
             match used.link.as_str() {
                 "input" => inputs.push(used.lfn.clone()),
                 "output" => outputs.push(used.lfn.clone()),
+                "checkpoint" => checkpoints.push(used.lfn.clone()),
                 other => {
                     return Err(ReadError::Unsupported {
                         file: place.file.to_owned(),
@@ -163,7 +164,7 @@ impl<S: Source> Reader<'_, S> {
         let kind = job.kind;
         match kind {
             JobKind::Job => {
-                let job = self.job(place, catalogs, shared, job, (&inputs, &outputs))?;
+                let job = self.job(place, catalogs, shared, job, [&inputs, &outputs, &checkpoints])?;
                 flat.jobs.push(FlatJob {
                     prefix: place.prefix.clone(),
                     job,
@@ -226,7 +227,7 @@ impl<S: Source> Reader<'_, S> {
         catalogs: &Catalogs,
         shared: &Profiles,
         doc: JobDoc,
-        (inputs, outputs): (&[String], &[String]),
+        [inputs, outputs, checkpoints]: [&[String]; 3],
     ) -> Result<DagJob, ReadError> {
         let name = doc
             .name
@@ -261,6 +262,7 @@ impl<S: Source> Reader<'_, S> {
             env,
             inputs: lfns(inputs)?,
             outputs: lfns(outputs)?,
+            checkpoints: lfns(checkpoints)?,
             stdout: doc.stdout.as_ref().map(lfn).transpose()?,
             stderr: doc.stderr.as_ref().map(lfn).transpose()?,
             stdin: doc.stdin.as_ref().map(lfn).transpose()?,

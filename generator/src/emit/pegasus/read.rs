@@ -2,7 +2,7 @@
 //!
 //! Catalogs are taken from `pegasus.properties` beside the workflow, else by their default names beside it, and from
 //! inside workflows. Sub-workflows are flattened: a job keeps its id unless another workflow uses it too. What could
-//! not be run here as it is meant (containers, checkpoints, HTCondor DAGs inside) is refused, not passed over.
+//! not be run here as it is meant (containers, HTCondor DAGs inside) is refused, not passed over.
 
 use std::{
     cmp::Reverse,

@@ -119,7 +119,8 @@ fn declare_files(plan: &Plan, unit_of: &[u32], units: &mut [Unit]) {
     let mut written: BTreeSet<&str> = BTreeSet::new();
     for (job, &unit) in plan.jobs.iter().zip(unit_of) {
         job.job.roles(&mut |role| match role {
-            Role::Setting => {}
+            // A checkpoint is its own job's alone.
+            Role::Setting | Role::Checkpoint(_) => {}
             Role::Output(file) => {
                 writers.insert(file, unit);
             }

@@ -14,7 +14,7 @@ use super::{
     yaml::{Arguments, Map, Text},
 };
 use crate::{
-    check::PegasusSettings,
+    check::{PegasusSettings, Request},
     plan::{Children, Plan, PlannedJob},
 };
 
@@ -134,11 +134,12 @@ fn job(text: &mut String, plan: &Plan, planned: &PlannedJob, crossing: &[String]
     )?;
     let mut seen = Vec::new();
     let mut result = Ok(());
+    let mut checkpointed = false;
     job.roles(&mut |role| {
         let line = match role {
             Role::Setting => return,
             // A file named by two flags is still used once.
-            Role::Input(file) | Role::Output(file) if seen.contains(&file) => return,
+            Role::Input(file) | Role::Output(file) | Role::Checkpoint(file) if seen.contains(&file) => return,
             Role::Input(file) => {
                 seen.push(file);
                 writeln!(text, "  - {{lfn: {}, type: input}}", Text(file))
@@ -152,11 +153,26 @@ fn job(text: &mut String, plan: &Plan, planned: &PlannedJob, crossing: &[String]
                 };
                 output(text, file, stage_out)
             }
+            Role::Checkpoint(file) => {
+                seen.push(file);
+                checkpointed = true;
+                // Of use to the job's next attempt alone.
+                writeln!(
+                    text,
+                    "  - {{lfn: {}, type: checkpoint, stageOut: false, registerReplica: false}}",
+                    Text(file)
+                )
+            }
         };
         result = result.and(line);
     });
     result?;
-    profiles(text, plan, planned)?;
+    profiles(
+        text,
+        plan,
+        planned,
+        checkpointed.then(|| checkpoint_minutes(planned.request)),
+    )?;
     let mut metadata = vec![("dataset", stage.dataset.to_string())];
     metadata.extend(stage.round.map(|round| ("round", round.to_string())));
     metadata.extend(stage.client.map(|client| ("client", client.to_string())));
@@ -217,8 +233,18 @@ pub fn on_submit_host(job: &Job) -> bool {
     }
 }
 
+/// When a job is told to leave a checkpoint and end: after nine tenths of its time, so that the file still gets out.
+fn checkpoint_minutes(request: Request) -> u64 {
+    (request.walltime.0 * 9 / 10 / 60).max(1)
+}
+
 /// Requests stand at the job: no transformation or site profile competes, and those would win.
-fn profiles(text: &mut String, plan: &Plan, planned: &PlannedJob) -> fmt::Result {
+fn profiles(
+    text: &mut String,
+    plan: &Plan,
+    planned: &PlannedJob,
+    checkpoint_minutes: Option<u64>,
+) -> fmt::Result {
     let request = planned.request;
     let here = on_submit_host(&planned.job);
     text.push_str("  profiles:\n");
@@ -232,7 +258,11 @@ fn profiles(text: &mut String, plan: &Plan, planned: &PlannedJob) -> fmt::Result
         "    dagman: {}",
         Map(&[("RETRY", plan.retries.to_string())])
     )?;
-    let mut pegasus = vec![("cores", request.cpus.to_string())];
+    let mut pegasus = Vec::new();
+    if let Some(minutes) = checkpoint_minutes {
+        pegasus.push(("checkpoint.time", minutes.to_string()));
+    }
+    pegasus.push(("cores", request.cpus.to_string()));
     if request.gpus > 0 {
         pegasus.push(("gpus", request.gpus.to_string()));
     }

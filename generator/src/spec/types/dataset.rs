@@ -15,7 +15,7 @@ mapping! {
         task: required Task,
         /// The tensors made of images.
         image: required Image,
-        /// Which samples are held out for testing, always whole patients; `{fraction: 0.2}` when absent.
+        /// Which samples are held out, always whole patients; a fifth of the patients for testing when absent.
         test: optional Test,
         /// Who trains on the other samples; a patient is never split between clients.
         clients: required Clients,
@@ -60,13 +60,15 @@ mapping! {
     }
 }
 
-choice! {
-    /// Which samples are held out for testing.
-    pub enum Test {
-        /// A share of the patients, drawn from the seed.
-        Fraction(Part) = "fraction",
-        /// The split a column of a `table` gives; rows with other values are left out and counted.
-        Column(SplitColumn) = "column",
+mapping! {
+    /// Which samples are held out.
+    pub struct Test {
+        /// Share of the patients held out for testing, drawn from the seed; 0.2 when absent.
+        fraction: optional Part,
+        /// Instead, the split a column of a `table` gives; rows with other values are left out and counted.
+        column: optional SplitColumn,
+        /// Share of the other patients from whose samples each class's threshold is chosen; no threshold is when absent.
+        validation: optional Part,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where data lives, how jobs are laid out and what they ask for.
 
 use crate::spec::{
-    leaf::{FilePath, Memory, Several, Text, Time, Whole},
+    leaf::{Device, FilePath, Memory, Several, Text, Time, Whole},
     written::{choice, mapping},
 };
 
@@ -30,6 +30,9 @@ mapping! {
     pub struct Execution {
         /// How the plan becomes workflows; `flat` when absent.
         layout: optional Layout,
+        /// Where models are trained and tested: `auto`, `cpu`, `cuda:N` or `webgpu:N`, counted among the GPUs that a job
+        /// asks for; `cpu` when absent.
+        device: optional Device,
         /// What each kind of job asks for.
         resources: optional Resources,
         /// Attempts after the first.
@@ -88,7 +91,7 @@ mapping! {
         cpus: optional Whole<1, 4096>,
         /// Memory, such as `8 GiB`.
         memory: optional Memory,
-        /// GPUs.
+        /// GPUs; where jobs train or test on one and this is absent, as many as `device` needs.
         gpus: optional Whole<0, 64>,
         /// Longest run time, such as `1h`.
         walltime: optional Time,

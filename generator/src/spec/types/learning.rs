@@ -1,8 +1,9 @@
 //! The network, how clients learn together, and what the result is compared with.
 
+use super::Local;
 use crate::spec::{
     decode::At,
-    leaf::{Decay, FilePath, NonNegative, Positive, Share, Trim, Whole},
+    leaf::{Decay, FilePath, NonNegative, Positive, Several, Share, Text, Trim, Whole},
     written::{choice, mapping},
 };
 
@@ -11,8 +12,12 @@ mapping! {
     pub struct Model {
         /// Which network.
         arch: required Arch,
-        /// Weights to start from: safetensors with torchvision's tensor names; random ones when absent.
+        /// Weights to start from: safetensors or PyTorch's .pt with torchvision's tensor names; random ones when absent.
         weights: optional FilePath,
+        /// What becomes of the last layer in `weights` where it has another size; `kept` when absent, which refuses it.
+        head: optional Head,
+        /// Tensors that stay as they are in training: names in which `*` stands for any characters.
+        freeze: optional Several<Text>,
     }
 }
 
@@ -21,6 +26,8 @@ choice! {
     pub enum Arch {
         /// Two 3x3 convolutions (16, 32) with ReLU and 2x2 max pooling, a hidden layer of 64, a linear head.
         SmallCnn = "small_cnn",
+        /// The same with batch normalisation after each convolution.
+        SmallCnnBn = "small_cnn_bn",
         /// ResNet-18 (He et al. 2015, arXiv:1512.03385).
         Resnet18 = "resnet18",
         /// ResNet-50 (He et al. 2015, arXiv:1512.03385).
@@ -29,6 +36,16 @@ choice! {
         Densenet121 = "densenet121",
         /// EfficientNet-B0 (Tan and Le 2019, arXiv:1905.11946).
         EfficientnetB0 = "efficientnet_b0",
+    }
+}
+
+choice! {
+    /// What becomes of the last layer in a file of weights.
+    pub enum Head {
+        /// It is taken; one of another size is an error.
+        Kept = "kept",
+        /// It starts anew, whatever its size in the file.
+        New = "new",
     }
 }
 
@@ -66,11 +83,15 @@ choice! {
         /// FedAvg with a proximal term at the clients (Li et al. 2018, arXiv:1812.06127).
         Fedprox(Proximal) = "fedprox",
         /// Control variates (Karimireddy et al. 2019, arXiv:1910.06378).
-        Scaffold = "scaffold",
+        Scaffold(ServerStep) = "scaffold",
         /// Normalised averaging (Wang et al. 2020, arXiv:2007.07481).
         Fednova = "fednova",
         /// FedAvg that keeps batch normalisation at the clients (Li et al. 2021, arXiv:2102.07623).
         Fedbn = "fedbn",
+        /// FedAvg that keeps the last layer at the clients (Arivazhagan et al. 2019, arXiv:1912.00818).
+        Fedper = "fedper",
+        /// FedAvg, and beside it a model of each client's own near the global one (Li et al. 2020, arXiv:2012.04221).
+        Ditto(Nearness) = "ditto",
         /// Coordinate-wise median (Yin et al. 2018, arXiv:1803.01498).
         Median = "median",
         /// Coordinate-wise trimmed mean (Yin et al. 2018, arXiv:1803.01498).
@@ -181,6 +202,22 @@ mapping! {
 }
 
 mapping! {
+    /// A step of the server.
+    pub struct ServerStep {
+        /// Step size of the server.
+        server_learning_rate: default Positive = 1.0,
+    }
+}
+
+mapping! {
+    /// How near a client's own model stays to the global one.
+    pub struct Nearness {
+        /// Weight of the term that holds it there.
+        lambda: required NonNegative,
+    }
+}
+
+mapping! {
     /// How much to trim.
     pub struct TrimmedShare {
         /// Share of the clients cut on each side.
@@ -235,64 +272,18 @@ mapping! {
 }
 
 mapping! {
-    /// What a client does in a round.
-    pub struct Local {
-        /// Passes over the client's samples.
-        epochs: required Whole<1, 10_000>,
-        /// Samples per step.
-        batch_size: required Whole<1, 65_536>,
-        /// How weights follow gradients.
-        optimizer: required Optimizer,
-    }
-}
-
-choice! {
-    /// How weights follow gradients.
-    pub enum Optimizer {
-        /// Stochastic gradient descent, as PyTorch's.
-        Sgd(Sgd) = "sgd",
-        /// Adam with L2 penalty in the gradient, as PyTorch's (Kingma and Ba 2015, arXiv:1412.6980).
-        Adam(Adam) = "adam",
-        /// Adam with decoupled weight decay (Loshchilov and Hutter 2017, arXiv:1711.05101).
-        Adamw(Adam) = "adamw",
-    }
-}
-
-mapping! {
-    /// Settings of stochastic gradient descent.
-    pub struct Sgd {
-        /// Step size.
-        learning_rate: required Positive,
-        /// Share of the last step kept.
-        momentum: default Decay = 0.0,
-        /// L2 penalty.
-        weight_decay: default NonNegative = 0.0,
-    }
-}
-
-mapping! {
-    /// Settings of Adam.
-    pub struct Adam {
-        /// Step size.
-        learning_rate: required Positive,
-        /// Decay of the first moment.
-        beta1: default Decay = 0.9,
-        /// Decay of the second moment.
-        beta2: default Decay = 0.999,
-        /// Added to the root of the second moment.
-        epsilon: default Positive = 1e-8,
-        /// Penalty on the weights.
-        weight_decay: default NonNegative = 0.0,
-    }
-}
-
-mapping! {
-    /// What the result is compared with.
+    /// What the result is compared with, and how it is told.
     pub struct Evaluation {
         /// Models trained for comparison; none when absent.
         baselines: optional Vec<At<Baseline>>,
         /// Whether each dataset's final model is also tested on the other datasets.
         cross_dataset: default bool = false,
+        /// Whether results carry 95 % intervals: bootstrap over patients, and DeLong's for areas under the ROC curve.
+        intervals: default bool = false,
+        /// Whether the final model's outputs for every test sample are kept.
+        predictions: default bool = false,
+        /// Whether each client's own model is tested at the end, under `fedbn`, `fedper` and `ditto`; `true` when absent.
+        personal: optional bool,
     }
 }
 

@@ -6,6 +6,7 @@
 mod dataset;
 mod execution;
 mod learning;
+mod local;
 mod privacy;
 mod source;
 
@@ -17,11 +18,15 @@ pub use execution::{
     Aggregation, Condor, Container, DataConfiguration, Execution, Layout, Pegasus, Request, Resources, Site,
 };
 pub use learning::{
-    Adam, Algorithm, Arch, Baseline, Bound, Byzantine, Compression, Evaluation, Fairness, Federation,
-    KeptByzantine, Largest, Local, Model, Optimizer, Proximal, Quantised, ServerMoments, ServerMomentum,
-    ServerRate, Sgd, TrimmedShare, Weiszfeld, YogiMoments,
+    Algorithm, Arch, Baseline, Bound, Byzantine, Compression, Evaluation, Fairness, Federation, Head,
+    KeptByzantine, Largest, Model, Nearness, Proximal, Quantised, ServerMoments, ServerMomentum, ServerRate,
+    ServerStep, TrimmedShare, Weiszfeld, YogiMoments,
 };
-pub use privacy::{AdaptiveNorm, Central, FixedNorm, Privacy};
+pub use local::{
+    Across, Adam, Augment, ClassWeights, Constant, Cosine, EarlyStop, Focal, Local, Loss, LossKind,
+    Optimizer, OptimizerState, Precision, Schedule, Sgd, Steps,
+};
+pub use privacy::{AdaptiveNorm, Central, FixedNorm, Privacy, SampleNoise};
 pub use source::{
     Binary, BurnedIn, Cxr14, Dicom, Folder, Institution, Multiclass, Multilabel, Phantom, Slices, Source,
     Table, Task,

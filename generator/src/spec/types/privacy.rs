@@ -12,8 +12,22 @@ mapping! {
         data_stays_at_site: default bool = false,
         /// What the global models may tell of any one client's part; unbounded when absent.
         central: optional Central,
+        /// What a client's updates may tell of any one of its samples (DP-SGD); unbounded when absent.
+        local: optional SampleNoise,
         /// Whether updates are masked so that only their sum can be read; keys are drawn anew in every run.
         secure_aggregation: default bool = false,
+    }
+}
+
+mapping! {
+    /// Differential privacy of samples, given by the clients (Abadi et al. 2016, arXiv:1607.00133).
+    pub struct SampleNoise {
+        /// Largest L2 norm of a sample's gradient; longer ones are scaled down to it.
+        norm: required Positive,
+        /// Standard deviation of a step's noise over the norm.
+        noise_multiplier: required Positive,
+        /// Probability with which the promise may fail.
+        delta: required Part,
     }
 }
 
