@@ -113,8 +113,7 @@ impl Network for DenseNet {
                 x = ops::join(x, more);
             }
             if let Some(Transition { norm, conv }) = transition {
-                x = norm.forward(pass, x, Then::Relu)?;
-                x = ops::halve(conv.forward(pass, x));
+                x = ops::halve(norm.relu_conv(pass, x, conv)?);
             }
         }
         let x = self.norm5.forward(pass, x, Then::Relu)?;
@@ -133,9 +132,7 @@ impl DenseLayer {
     }
 
     fn forward(&self, pass: &mut Pass, x: Tensor<4>) -> Result<Tensor<4>, LoneValue> {
-        let x = self.norm1.forward(pass, x, Then::Relu)?;
-        let x = self.conv1.forward(pass, x);
-        let x = self.norm2.forward(pass, x, Then::Relu)?;
-        Ok(self.conv2.forward(pass, x))
+        let x = self.norm1.relu_conv(pass, x, &self.conv1)?;
+        self.norm2.relu_conv(pass, x, &self.conv2)
     }
 }

@@ -6,7 +6,7 @@ use super::{
     pass::{BatchStatistics, LoneValue, Mode, Pass},
     schema::{Role, Schema, Slot, Start},
 };
-use crate::ops::{self, Activation, Slide};
+use crate::ops::{self, Activation, BatchNormOutput, Slide};
 
 /// Added to the variance before its root is taken; PyTorch's default.
 const NORM_EPSILON: f32 = 1e-5;
@@ -183,15 +183,40 @@ impl BatchNorm2d {
         then: Then<'_>,
     ) -> Result<Tensor<4>, LoneValue> {
         match pass.mode() {
-            Mode::Training if pass.is_frozen(self.weight) && pass.is_frozen(self.bias) => {
-                Ok(self.fixed(pass, x, then))
-            }
+            Mode::Training if self.is_frozen(pass) => Ok(self.fixed(pass, x, then)),
             Mode::Training => self.train(pass, x, then),
             Mode::Evaluation => Ok(self.evaluate(pass, x, then)),
         }
     }
 
-    fn train(&self, pass: &mut Pass, x: Tensor<4>, then: Then<'_>) -> Result<Tensor<4>, LoneValue> {
+    /// Normalisation, ReLU, and a convolution that has no bias.
+    pub(super) fn relu_conv(
+        &self,
+        pass: &mut Pass,
+        x: Tensor<4>,
+        conv: &Conv2d,
+    ) -> Result<Tensor<4>, LoneValue> {
+        debug_assert!(conv.bias.is_none());
+        if pass.mode() == Mode::Evaluation || self.is_frozen(pass) {
+            let x = self.forward(pass, x, Then::Relu)?;
+            return Ok(conv.forward(pass, x));
+        }
+        let count = self.count(&x)?;
+        let (affine, weight) = (self.affine(pass), pass.tensor(conv.weight));
+        let normalized = ops::batch_norm_relu_conv2d(x, affine, NORM_EPSILON, weight, conv.slide);
+        Ok(self.recorded(pass, normalized, count))
+    }
+
+    fn is_frozen(&self, pass: &Pass) -> bool {
+        pass.is_frozen(self.weight) && pass.is_frozen(self.bias)
+    }
+
+    fn affine(&self, pass: &Pass) -> [Tensor<1>; 2] {
+        [pass.tensor(self.weight), pass.tensor(self.bias)]
+    }
+
+    /// Values a channel's statistics are taken over: two or more.
+    fn count(&self, x: &Tensor<4>) -> Result<usize, LoneValue> {
         let [batch, _, height, width] = x.dims();
         let count = batch * height * width;
         if count < 2 {
@@ -199,13 +224,11 @@ impl BatchNorm2d {
                 layer: self.name.clone(),
             });
         }
-        let affine = [pass.tensor(self.weight), pass.tensor(self.bias)];
-        let normalized = match then {
-            Then::Nothing => ops::batch_norm(x, affine, NORM_EPSILON, Activation::None),
-            Then::Relu => ops::batch_norm(x, affine, NORM_EPSILON, Activation::Relu),
-            Then::Silu => ops::batch_norm_silu(x, affine, NORM_EPSILON),
-            Then::AddRelu(shortcut) => ops::batch_norm_add_relu(x, affine, shortcut.clone(), NORM_EPSILON),
-        };
+        Ok(count)
+    }
+
+    /// The output; its statistics go to the pass.
+    fn recorded(&self, pass: &mut Pass, normalized: BatchNormOutput, count: usize) -> Tensor<4> {
         pass.record(BatchStatistics {
             running_mean: self.running_mean,
             running_var: self.running_var,
@@ -214,7 +237,19 @@ impl BatchNorm2d {
             variance: normalized.variance,
             count,
         });
-        Ok(normalized.out)
+        normalized.out
+    }
+
+    fn train(&self, pass: &mut Pass, x: Tensor<4>, then: Then<'_>) -> Result<Tensor<4>, LoneValue> {
+        let count = self.count(&x)?;
+        let affine = self.affine(pass);
+        let normalized = match then {
+            Then::Nothing => ops::batch_norm(x, affine, NORM_EPSILON, Activation::None),
+            Then::Relu => ops::batch_norm(x, affine, NORM_EPSILON, Activation::Relu),
+            Then::Silu => ops::batch_norm_silu(x, affine, NORM_EPSILON),
+            Then::AddRelu(shortcut) => ops::batch_norm_add_relu(x, affine, shortcut.clone(), NORM_EPSILON),
+        };
+        Ok(self.recorded(pass, normalized, count))
     }
 
     /// Scale and shift by the running statistics.

@@ -150,8 +150,7 @@ impl BasicBlock {
     fn forward(&self, pass: &mut Pass, x: Tensor<4>) -> Result<Tensor<4>, LoneValue> {
         let shortcut = Shortcut::of(self.downsample.as_ref(), pass, &x)?;
         let x = self.conv1.forward(pass, x);
-        let x = self.bn1.forward(pass, x, Then::Relu)?;
-        let x = self.conv2.forward(pass, x);
+        let x = self.bn1.relu_conv(pass, x, &self.conv2)?;
         self.bn2.forward(pass, x, Then::AddRelu(&shortcut))
     }
 }
@@ -238,10 +237,8 @@ impl Bottleneck {
         let [norm1, norm2, norm3] = &self.norms;
         let shortcut = Shortcut::of(self.downsample.as_ref(), pass, &x)?;
         let x = conv1.forward(pass, x);
-        let x = norm1.forward(pass, x, Then::Relu)?;
-        let x = conv2.forward(pass, x);
-        let x = norm2.forward(pass, x, Then::Relu)?;
-        let x = conv3.forward(pass, x);
+        let x = norm1.relu_conv(pass, x, conv2)?;
+        let x = norm2.relu_conv(pass, x, conv3)?;
         norm3.forward(pass, x, Then::AddRelu(&shortcut))
     }
 }

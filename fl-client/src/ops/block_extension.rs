@@ -15,10 +15,10 @@ use burn::backend::{
 use super::{
     average, concat,
     conv::Slide,
-    extension::{Normalized, lift, packed, shape, tensor},
+    extension::{NormState, Normalized, lift, norm_forward, packed, shape, tensor},
     gate,
     grouped::{self, Groups},
-    norm::{self, Activation, Affine, After, Planes, Saved},
+    norm::{Activation, Line},
 };
 
 /// Operations of blocks, with gradients.
@@ -50,24 +50,10 @@ fn plane([_, _, height, width]: [usize; 4]) -> usize {
 }
 
 /// Forward of normalisation and SiLU, on packed tensors.
-fn norm_silu(x: &FlexTensor, [gamma, beta]: [&FlexTensor; 2], epsilon: f32) -> Normalized<Flex> {
-    let dims: [usize; 4] = shape(x);
-    let affine = Affine {
-        gamma: gamma.storage(),
-        beta: beta.storage(),
-        epsilon,
-    };
-    let after = After {
-        shortcut: None,
-        activation: Activation::None,
-    };
-    let (mut out, statistics) = norm::train_forward(x.storage(), affine, after, Planes::of(dims));
-    gate::silu(&mut out);
-    Normalized {
-        out: tensor(out, dims),
-        mean: tensor(statistics.mean, [dims[1]]),
-        variance: tensor(statistics.variance, [dims[1]]),
-    }
+fn norm_silu(x: &FlexTensor, affine: [&FlexTensor; 2], epsilon: f32) -> Normalized<Flex> {
+    let mut normalized = norm_forward(x, affine, None, epsilon, Activation::None);
+    gate::silu(normalized.out.storage_mut());
+    normalized
 }
 
 impl BlockOps for Flex {
@@ -149,50 +135,18 @@ impl Backward<Flex, 2> for GroupedBackward {
     }
 }
 
-#[derive(Debug, Clone)]
-struct NormSiluState {
-    x: FlexTensor,
-    gamma: FlexTensor,
-    beta: FlexTensor,
-    mean: FlexTensor,
-    variance: FlexTensor,
-    epsilon: f32,
-}
-
 #[derive(Debug)]
 struct NormSiluBackward;
 
 impl Backward<Flex, 3> for NormSiluBackward {
-    type State = NormSiluState;
-    fn backward(self, ops: Ops<NormSiluState, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+    type State = NormState;
+    fn backward(self, ops: Ops<NormState, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = packed(grads.consume::<Flex>(&ops.node));
-        let NormSiluState {
-            x,
-            gamma,
-            beta,
-            mean,
-            variance,
-            epsilon,
-        } = ops.state;
-        let dims: [usize; 4] = shape(&x);
-        let saved = Saved {
-            x: x.storage(),
-            rectified: None,
-            gamma: gamma.storage(),
-            mean: mean.storage(),
-            variance: variance.storage(),
-            epsilon,
-        };
-        let beta: &[f32] = beta.storage();
-        let lines: Vec<_> = (0..dims[1])
-            .map(|channel| {
-                let scale = saved.gamma[channel] / (saved.variance[channel] + epsilon).sqrt();
-                (scale, beta[channel] - saved.mean[channel] * scale)
-            })
-            .collect();
+        let saved = ops.state.saved();
+        let dims: [usize; 4] = shape(&ops.state.x);
+        let lines: Vec<_> = (0..dims[1]).map(|channel| saved.line(channel)).collect();
         let grad = gate::silu_gradient(grad.storage(), saved.x, &lines, plane(dims));
-        let norm::Gradients { x, gamma, beta } = norm::train_backward(saved, &grad, Planes::of(dims));
-        let gradients = [tensor(x, dims), tensor(gamma, [dims[1]]), tensor(beta, [dims[1]])];
+        let gradients = ops.state.gradients(&grad);
         for (node, gradient) in ops.parents.into_iter().zip(gradients) {
             if let Some(node) = node {
                 grads.register::<Flex>(node.id, gradient);
@@ -211,7 +165,15 @@ impl Backward<Flex, 1> for SiluBackward {
         let grad = packed(grads.consume::<Flex>(&ops.node));
         if let Some(node) = node {
             let dims = shape(&x);
-            let values = gate::silu_gradient(grad.storage(), x.storage(), &[(1.0, 0.0)], plane(dims));
+            let values = gate::silu_gradient(
+                grad.storage(),
+                x.storage(),
+                &[Line {
+                    scale: 1.0,
+                    shift: 0.0,
+                }],
+                plane(dims),
+            );
             grads.register::<Flex>(node.id, tensor(values, dims));
         }
     }
@@ -309,13 +271,14 @@ impl<C: CheckpointStrategy> BlockOps for Autodiff<Flex, C> {
         let beta = packed(beta.into_primitive());
         let Normalized { out, mean, variance } = norm_silu(&x, [&gamma, &beta], epsilon);
         let statistics = (lift(mean.clone()), lift(variance.clone()));
-        let state = NormSiluState {
+        let state = NormState {
             x,
             gamma,
             beta,
             mean,
             variance,
             epsilon,
+            activation: Activation::None,
         };
         let out = match step.compute_bound().stateful() {
             OpsKind::Tracked(step) => step.finish(state, out),

@@ -112,7 +112,12 @@ pub(super) fn lift(tensor: FlexTensor) -> FloatTensor<Autodiff<Flex>> {
 
 // ---- convolution
 
-fn conv_forward(x: &FlexTensor, weight: &FlexTensor, bias: Option<&FlexTensor>, slide: Slide) -> FlexTensor {
+pub(super) fn conv_forward(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    bias: Option<&FlexTensor>,
+    slide: Slide,
+) -> FlexTensor {
     let geometry = Geometry::new(shape(x), shape(weight), slide);
     let bias = bias.map(FlexTensor::storage);
     tensor(
@@ -183,7 +188,7 @@ impl Backward<Flex, 3> for ConvBackward {
 
 // ---- normalisation
 
-fn norm_forward(
+pub(super) fn norm_forward(
     x: &FlexTensor,
     [gamma, beta]: [&FlexTensor; 2],
     shortcut: Option<&FlexTensor>,
@@ -208,30 +213,41 @@ fn norm_forward(
     }
 }
 
+/// What the backward pass of a normalisation keeps. The output is not among it: its sign follows from the rest.
 #[derive(Debug, Clone)]
-struct NormState {
-    x: FlexTensor,
-    /// The output, if it went through ReLU.
-    rectified: Option<FlexTensor>,
-    gamma: FlexTensor,
-    mean: FlexTensor,
-    variance: FlexTensor,
-    epsilon: f32,
+pub(super) struct NormState {
+    pub(super) x: FlexTensor,
+    pub(super) gamma: FlexTensor,
+    pub(super) beta: FlexTensor,
+    pub(super) mean: FlexTensor,
+    pub(super) variance: FlexTensor,
+    pub(super) epsilon: f32,
+    pub(super) activation: Activation,
 }
 
 impl NormState {
-    fn gradients(&self, grad: &FlexTensor, rectified: Option<&FlexTensor>) -> [FlexTensor; 3] {
-        let saved = Saved {
+    pub(super) fn planes(&self) -> Planes {
+        Planes::of(shape(&self.x))
+    }
+
+    pub(super) fn saved(&self) -> Saved<'_> {
+        Saved {
             x: self.x.storage(),
-            rectified: rectified.map(FlexTensor::storage),
-            gamma: self.gamma.storage(),
+            affine: Affine {
+                gamma: self.gamma.storage(),
+                beta: self.beta.storage(),
+                epsilon: self.epsilon,
+            },
             mean: self.mean.storage(),
             variance: self.variance.storage(),
-            epsilon: self.epsilon,
-        };
+            activation: self.activation,
+        }
+    }
+
+    /// Gradients of input, scale and shift.
+    pub(super) fn gradients(&self, grad: &[f32]) -> [FlexTensor; 3] {
         let dims: [usize; 4] = shape(&self.x);
-        let norm::Gradients { x, gamma, beta } =
-            norm::train_backward(saved, grad.storage(), Planes::of(dims));
+        let norm::Gradients { x, gamma, beta } = norm::train_backward(self.saved(), grad, self.planes());
         [tensor(x, dims), tensor(gamma, [dims[1]]), tensor(beta, [dims[1]])]
     }
 }
@@ -243,7 +259,7 @@ impl Backward<Flex, 3> for NormBackward {
     type State = NormState;
     fn backward(self, ops: Ops<NormState, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = packed(grads.consume::<Flex>(&ops.node));
-        let gradients = ops.state.gradients(&grad, ops.state.rectified.as_ref());
+        let gradients = ops.state.gradients(grad.storage());
         for (node, gradient) in ops.parents.into_iter().zip(gradients) {
             if let Some(node) = node {
                 grads.register::<Flex>(node.id, gradient);
@@ -253,17 +269,16 @@ impl Backward<Flex, 3> for NormBackward {
 }
 
 impl Backward<Flex, 4> for NormBackward {
-    type State = NormState;
-    fn backward(self, ops: Ops<NormState, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let mut grad = packed(grads.consume::<Flex>(&ops.node));
-        if let Some(output) = &ops.state.rectified {
-            grad = tensor::<4>(
-                norm::relu_gradient(grad.storage(), output.storage()),
-                shape(&ops.state.x),
-            );
-        }
-        let [x, gamma, beta] = ops.state.gradients(&grad, None);
-        for (node, gradient) in ops.parents.into_iter().zip([x, gamma, beta, grad]) {
+    /// What went into ReLU had the shortcut in it: its sign is kept as the output.
+    type State = (NormState, FlexTensor);
+    fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let (state, out) = ops.state;
+        let grad = packed(grads.consume::<Flex>(&ops.node));
+        let grad = norm::relu_gradient(grad.storage(), out.storage());
+        drop(out);
+        let [x, gamma, beta] = state.gradients(&grad);
+        let shortcut = tensor::<4>(grad, shape(&state.x));
+        for (node, gradient) in ops.parents.into_iter().zip([x, gamma, beta, shortcut]) {
             if let Some(node) = node {
                 grads.register::<Flex>(node.id, gradient);
             }
@@ -437,19 +452,17 @@ impl<C: CheckpointStrategy> TrainOps for Autodiff<Flex, C> {
         let beta = packed(beta.into_primitive());
         let Normalized { out, mean, variance } = norm_forward(&x, [&gamma, &beta], None, epsilon, activation);
         let statistics = (lift(mean.clone()), lift(variance.clone()));
-        let rectified = (activation == Activation::Relu).then(|| out.clone());
+        let state = NormState {
+            x,
+            gamma,
+            beta,
+            mean,
+            variance,
+            epsilon,
+            activation,
+        };
         let out = match step.compute_bound().stateful() {
-            OpsKind::Tracked(step) => step.finish(
-                NormState {
-                    x,
-                    rectified,
-                    gamma,
-                    mean,
-                    variance,
-                    epsilon,
-                },
-                out,
-            ),
+            OpsKind::Tracked(step) => step.finish(state, out),
             OpsKind::UnTracked(step) => step.finish(out),
         };
         Normalized {
@@ -473,19 +486,17 @@ impl<C: CheckpointStrategy> TrainOps for Autodiff<Flex, C> {
         let Normalized { out, mean, variance } =
             norm_forward(&x, [&gamma, &beta], Some(&shortcut), epsilon, Activation::Relu);
         let statistics = (lift(mean.clone()), lift(variance.clone()));
-        let rectified = Some(out.clone());
+        let state = NormState {
+            x,
+            gamma,
+            beta,
+            mean,
+            variance,
+            epsilon,
+            activation: Activation::None,
+        };
         let out = match step.compute_bound().stateful() {
-            OpsKind::Tracked(step) => step.finish(
-                NormState {
-                    x,
-                    rectified,
-                    gamma,
-                    mean,
-                    variance,
-                    epsilon,
-                },
-                out,
-            ),
+            OpsKind::Tracked(step) => step.finish((state, out.clone()), out),
             OpsKind::UnTracked(step) => step.finish(out),
         };
         Normalized {

@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::norm::sum;
+use super::norm::{Line, sum};
 
 /// Values one task works on, at least.
 const CHUNK: usize = 1 << 14;
@@ -45,14 +45,14 @@ pub(super) fn silu(values: &mut [f32]) {
 /// The gradient through SiLU of each channel's `scale·x + shift`: `grad·s·(1 + y·(1 - s))` with `s = sigmoid(y)`.
 ///
 /// `plane` values belong to a channel before the next begins; the channels repeat for every image.
-pub(super) fn silu_gradient(grad: &[f32], x: &[f32], lines: &[(f32, f32)], plane: usize) -> Vec<f32> {
+pub(super) fn silu_gradient(grad: &[f32], x: &[f32], lines: &[Line], plane: usize) -> Vec<f32> {
     assert_eq!(grad.len(), x.len());
     let mut out = vec![0.0; grad.len()];
     out.par_chunks_mut(plane)
         .zip(grad.par_chunks(plane).zip(x.par_chunks(plane)))
         .enumerate()
         .for_each(|(index, (out, (grad, x)))| {
-            let (scale, shift) = lines[index % lines.len()];
+            let Line { scale, shift } = lines[index % lines.len()];
             for ((out, grad), x) in out.iter_mut().zip(grad).zip(x) {
                 let y = scale * x + shift;
                 let s = sigmoid(y);

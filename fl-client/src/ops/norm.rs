@@ -58,6 +58,17 @@ pub(super) struct Affine<'a> {
     pub(super) epsilon: f32,
 }
 
+impl Affine<'_> {
+    /// `gamma·(x - mean)/√(variance + epsilon) + beta` as a scale and a shift of x.
+    fn line(&self, channel: usize, mean: f32, variance: f32) -> Line {
+        let scale = self.gamma[channel] / (variance + self.epsilon).sqrt();
+        Line {
+            scale,
+            shift: self.beta[channel] - mean * scale,
+        }
+    }
+}
+
 /// Mean and biased variance of every channel.
 pub(super) struct Statistics {
     pub(super) mean: Vec<f32>,
@@ -80,15 +91,9 @@ pub(super) fn train_forward(
     after: After<'_>,
     planes: Planes,
 ) -> (Vec<f32>, Statistics) {
-    let Affine { gamma, beta, epsilon } = affine;
     by_channel(x, after, planes, |channel| {
         let (mean, variance) = statistics(x, channel, planes);
-        let scale = gamma[channel] / (variance + epsilon).sqrt();
-        let line = Line {
-            scale,
-            shift: beta[channel] - mean * scale,
-        };
-        (line, (mean, variance))
+        (affine.line(channel, mean, variance), (mean, variance))
     })
 }
 
@@ -109,9 +114,9 @@ pub(super) fn scale_shift(
 
 /// `scale·x + shift`.
 #[derive(Clone, Copy)]
-struct Line {
-    scale: f32,
-    shift: f32,
+pub(super) struct Line {
+    pub(super) scale: f32,
+    pub(super) shift: f32,
 }
 
 /// Finds each channel's line and statistics and writes the channel's planes.
@@ -190,12 +195,28 @@ fn statistics(x: &[f32], channel: usize, planes: Planes) -> (f32, f32) {
 #[derive(Clone, Copy)]
 pub(super) struct Saved<'a> {
     pub(super) x: &'a [f32],
-    /// The output, if it went through ReLU.
-    pub(super) rectified: Option<&'a [f32]>,
-    pub(super) gamma: &'a [f32],
+    pub(super) affine: Affine<'a>,
     pub(super) mean: &'a [f32],
     pub(super) variance: &'a [f32],
-    pub(super) epsilon: f32,
+    /// What followed; no shortcut.
+    pub(super) activation: Activation,
+}
+
+impl Saved<'_> {
+    /// The channel's scale and shift, to the bit those of the forward pass.
+    pub(super) fn line(&self, channel: usize) -> Line {
+        self.affine
+            .line(channel, self.mean[channel], self.variance[channel])
+    }
+
+    /// The output of the forward pass once more: it costs less to compute than to keep.
+    pub(super) fn output(&self, planes: Planes) -> Vec<f32> {
+        let after = After {
+            shortcut: None,
+            activation: self.activation,
+        };
+        by_channel(self.x, after, planes, |channel| (self.line(channel), (0.0, 0.0))).0
+    }
 }
 
 /// Gradients of input, scale and shift.
@@ -221,9 +242,13 @@ pub(super) fn relu_gradient(grad: &[f32], output: &[f32]) -> Vec<f32> {
 pub(super) fn train_backward(saved: Saved<'_>, grad: &[f32], planes: Planes) -> Gradients {
     assert_eq!(saved.x.len(), planes.count() * planes.channels);
     assert_eq!(grad.len(), saved.x.len());
-    let task = |(channel, out): (usize, Vec<&mut [MaybeUninit<f32>]>)| match saved.rectified {
-        Some(output) => backward_channel(saved, grad, output, masked, channel, planes, out),
-        None => backward_channel(saved, grad, saved.x, |grad, _| grad, channel, planes, out),
+    let task = |(channel, out): (usize, Vec<&mut [MaybeUninit<f32>]>)| match saved.activation {
+        Activation::None => backward_channel(saved, grad, |grad, _| grad, channel, planes, out),
+        Activation::Relu => {
+            let Line { scale, shift } = saved.line(channel);
+            let mask = |grad, x| masked(grad, x * scale + shift);
+            backward_channel(saved, grad, mask, channel, planes, out)
+        }
     };
     // SAFETY: the planes partition the buffer and `backward_channel` writes every element of the planes it is given.
     let (x, (gamma, beta)) = unsafe {
@@ -237,11 +262,10 @@ pub(super) fn train_backward(saved: Saved<'_>, grad: &[f32], planes: Planes) -> 
 
 /// Writes the input's gradient in one channel and returns those of scale and shift.
 ///
-/// `mask(grad, output)` is the gradient through the activation.
+/// `mask(grad, x)` is the gradient through the activation.
 fn backward_channel(
     saved: Saved<'_>,
     grad: &[f32],
-    output: &[f32],
     mask: impl Fn(f32, f32) -> f32,
     channel: usize,
     planes: Planes,
@@ -249,27 +273,24 @@ fn backward_channel(
 ) -> (f32, f32) {
     let (mean, inverse) = (
         saved.mean[channel],
-        1.0 / (saved.variance[channel] + saved.epsilon).sqrt(),
+        1.0 / (saved.variance[channel] + saved.affine.epsilon).sqrt(),
     );
     let of = |values, image| planes.of_slice(values, image, channel);
     let (mut sum_grad, mut sum_product) = (0.0, 0.0);
     for image in 0..planes.batch {
-        let product = |grad, output, x: f32| [mask(grad, output), mask(grad, output) * (x - mean)];
-        let [first, second] = sums(of(grad, image), of(output, image), of(saved.x, image), product);
+        let product = |grad, x: f32| [mask(grad, x), mask(grad, x) * (x - mean)];
+        let [first, second] = sums(of(grad, image), of(saved.x, image), product);
         sum_grad += first;
         sum_product += second;
     }
     let count = planes.count() as f64;
-    let scale = saved.gamma[channel] * inverse;
+    let scale = saved.affine.gamma[channel] * inverse;
     let mean_grad = (sum_grad / count) as f32;
     let slope = (sum_product / count) as f32 * inverse * inverse;
     for (image, out) in out.into_iter().enumerate() {
-        let inputs = of(grad, image)
-            .iter()
-            .zip(of(output, image))
-            .zip(of(saved.x, image));
-        for (out, ((grad, output), x)) in out.iter_mut().zip(inputs) {
-            out.write(scale * (mask(*grad, *output) - mean_grad - (x - mean) * slope));
+        let inputs = of(grad, image).iter().zip(of(saved.x, image));
+        for (out, (grad, x)) in out.iter_mut().zip(inputs) {
+            out.write(scale * (mask(*grad, *x) - mean_grad - (x - mean) * slope));
         }
     }
     (sum_product as f32 * inverse, sum_grad as f32)
@@ -305,12 +326,12 @@ fn sum_of(values: &[f32], term: impl Fn(f32) -> f32) -> f64 {
     lanes.iter().map(|lane| f64::from(*lane)).sum::<f64>() + rest
 }
 
-/// Two sums over three slices of one length, over fixed lanes.
-fn sums(a: &[f32], b: &[f32], c: &[f32], terms: impl Fn(f32, f32, f32) -> [f32; 2]) -> [f64; 2] {
+/// Two sums over two slices of one length, over fixed lanes.
+fn sums(a: &[f32], b: &[f32], terms: impl Fn(f32, f32) -> [f32; 2]) -> [f64; 2] {
     let mut lanes = [[0.0f32; LANES]; 2];
-    for ((a, b), c) in a.chunks(LANES).zip(b.chunks(LANES)).zip(c.chunks(LANES)) {
-        for (lane, ((a, b), c)) in a.iter().zip(b).zip(c).enumerate() {
-            let [first, second] = terms(*a, *b, *c);
+    for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
+        for (lane, (a, b)) in a.iter().zip(b).enumerate() {
+            let [first, second] = terms(*a, *b);
             lanes[0][lane] += first;
             lanes[1][lane] += second;
         }

@@ -172,6 +172,50 @@ fn normalise(shape: [usize; 4], what: usize, ours: bool) -> Vec<Vec<f32>> {
     results
 }
 
+/// Output, statistics and gradients of normalisation, ReLU and convolution, as one operation or one after another.
+fn pair(images: [usize; 4], weights: [usize; 4], slide: Slide, as_one: bool) -> Vec<Vec<u32>> {
+    let (x, weight) = (leaf(images, 1), leaf(weights, 2));
+    let (gamma, beta) = (leaf([images[1]], 3), leaf([images[1]], 4));
+    let (inner, line) = (x.clone(), [gamma.clone(), beta.clone()]);
+    let BatchNormOutput { out, mean, variance } = if as_one {
+        batch_norm_relu_conv2d(inner, line, 1e-2, weight.clone(), slide)
+    } else {
+        let normalized = batch_norm(inner, line, 1e-2, Activation::Relu);
+        BatchNormOutput {
+            out: conv2d(normalized.out, weight.clone(), None, slide),
+            ..normalized
+        }
+    };
+    let mut all = mixed(out.clone(), 5).backward();
+    let results = [
+        host(out),
+        host(mean),
+        host(variance),
+        gradient(&x, &mut all),
+        gradient(&gamma, &mut all),
+        gradient(&beta, &mut all),
+        gradient(&weight, &mut all),
+    ];
+    results
+        .map(|values| values.into_iter().map(f32::to_bits).collect())
+        .into()
+}
+
+#[test]
+fn normalisation_and_convolution_as_one_are_the_two_to_the_bit() {
+    for (images, weights, slide) in [
+        ([3, 5, 9, 11], [4, 5, 3, 3], Slide::square(2, 1)),
+        ([2, 64, 20, 20], [32, 64, 1, 1], Slide::square(1, 0)),
+        ([2, 17, 21, 70], [19, 17, 3, 3], Slide::square(1, 1)),
+    ] {
+        let (one, two) = (
+            pair(images, weights, slide, true),
+            pair(images, weights, slide, false),
+        );
+        assert!(one == two, "{images:?} {weights:?}");
+    }
+}
+
 fn pooled(shape: [usize; 4], pool: Pool, rectify: bool, ours: bool) -> [Vec<f32>; 2] {
     let x = leaf(shape, 1);
     let activation = if rectify {
