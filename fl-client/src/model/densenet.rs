@@ -21,6 +21,7 @@ const BOTTLENECK: usize = 4 * GROWTH;
 const POOL: Pool = Pool {
     kernel: 3,
     slide: Slide::square(2, 1),
+    relu: false,
 };
 
 /// Stem, dense blocks with transitions between them, normalisation, global average, head.
@@ -106,14 +107,14 @@ impl Network for DenseNet {
     fn forward(&self, pass: &mut Pass, images: Tensor<4>) -> Result<Tensor<2>, LoneValue> {
         let x = self.conv0.forward(pass, images);
         let x = self.norm0.forward(pass, x, Then::Relu)?;
-        let mut x = ops::max_pool2d(x, POOL, Activation::None);
+        let mut x = ops::max_pool2d(x, POOL);
         for (layers, transition) in &self.blocks {
             for layer in layers {
                 let more = layer.forward(pass, x.clone())?;
                 x = ops::join(x, more);
             }
             if let Some(Transition { norm, conv }) = transition {
-                x = ops::halve(norm.relu_conv(pass, x, conv)?);
+                x = ops::halve(norm.then_conv(pass, x, Activation::Relu, conv)?);
             }
         }
         let x = self.norm5.forward(pass, x, Then::Relu)?;
@@ -132,7 +133,7 @@ impl DenseLayer {
     }
 
     fn forward(&self, pass: &mut Pass, x: Tensor<4>) -> Result<Tensor<4>, LoneValue> {
-        let x = self.norm1.relu_conv(pass, x, &self.conv1)?;
-        self.norm2.relu_conv(pass, x, &self.conv2)
+        let x = self.norm1.then_conv(pass, x, Activation::Relu, &self.conv1)?;
+        self.norm2.then_conv(pass, x, Activation::Relu, &self.conv2)
     }
 }

@@ -9,7 +9,7 @@ use super::{
     layers::{BatchNorm2d, Conv2d, ConvShape, DepthwiseConv2d, Linear, PixelConv2d, Then},
     schema::Schema,
 };
-use crate::ops;
+use crate::ops::{self, Activation};
 
 /// Some blocks of one kind: Tan and Le 2019, table 1.
 struct Stage {
@@ -165,11 +165,10 @@ impl InvertedResidual {
         let x = match &self.expand {
             Some((conv, norm)) => {
                 let x = conv.forward(pass, input.clone());
-                norm.forward(pass, x, Then::Silu)?
+                norm.then_conv(pass, x, Activation::Silu, &self.depthwise.0)?
             }
-            None => input.clone(),
+            None => self.depthwise.0.forward(pass, input.clone()),
         };
-        let x = self.depthwise.0.forward(pass, x);
         let x = self.depthwise.1.forward(pass, x, Then::Silu)?;
         let [fc1, fc2] = &self.squeeze;
         let hidden = fc1.forward(pass, ops::plane_means(x.clone()));

@@ -139,6 +139,33 @@ impl PixelConv2d {
     }
 }
 
+/// A convolution that has no bias, for a normalisation is beside it.
+pub(super) trait Unbiased {
+    /// Its weights and how they move.
+    fn filter(&self) -> (Slot, Slide);
+    /// What it computes.
+    fn forward(&self, pass: &Pass, x: Tensor<4>) -> Tensor<4>;
+}
+
+impl Unbiased for Conv2d {
+    fn filter(&self) -> (Slot, Slide) {
+        debug_assert!(self.bias.is_none());
+        (self.weight, self.slide)
+    }
+    fn forward(&self, pass: &Pass, x: Tensor<4>) -> Tensor<4> {
+        self.forward(pass, x)
+    }
+}
+
+impl Unbiased for DepthwiseConv2d {
+    fn filter(&self) -> (Slot, Slide) {
+        (self.weight, self.slide)
+    }
+    fn forward(&self, pass: &Pass, x: Tensor<4>) -> Tensor<4> {
+        self.forward(pass, x)
+    }
+}
+
 /// What follows a normalisation.
 pub(super) enum Then<'a> {
     /// Nothing.
@@ -189,21 +216,27 @@ impl BatchNorm2d {
         }
     }
 
-    /// Normalisation, ReLU, and a convolution that has no bias.
-    pub(super) fn relu_conv(
+    /// Normalisation, `activation`, and a convolution, which holds less memory than one after another.
+    pub(super) fn then_conv(
         &self,
         pass: &mut Pass,
         x: Tensor<4>,
-        conv: &Conv2d,
+        activation: Activation,
+        conv: &impl Unbiased,
     ) -> Result<Tensor<4>, LoneValue> {
-        debug_assert!(conv.bias.is_none());
         if pass.mode() == Mode::Evaluation || self.is_frozen(pass) {
-            let x = self.forward(pass, x, Then::Relu)?;
+            let then = match activation {
+                Activation::None => Then::Nothing,
+                Activation::Relu => Then::Relu,
+                Activation::Silu => Then::Silu,
+            };
+            let x = self.forward(pass, x, then)?;
             return Ok(conv.forward(pass, x));
         }
         let count = self.count(&x)?;
-        let (affine, weight) = (self.affine(pass), pass.tensor(conv.weight));
-        let normalized = ops::batch_norm_relu_conv2d(x, affine, NORM_EPSILON, weight, conv.slide);
+        let (affine, (weight, slide)) = (self.affine(pass), conv.filter());
+        let weight = pass.tensor(weight);
+        let normalized = ops::batch_norm_conv2d(x, affine, NORM_EPSILON, activation, weight, slide);
         Ok(self.recorded(pass, normalized, count))
     }
 
@@ -246,7 +279,7 @@ impl BatchNorm2d {
         let normalized = match then {
             Then::Nothing => ops::batch_norm(x, affine, NORM_EPSILON, Activation::None),
             Then::Relu => ops::batch_norm(x, affine, NORM_EPSILON, Activation::Relu),
-            Then::Silu => ops::batch_norm_silu(x, affine, NORM_EPSILON),
+            Then::Silu => ops::batch_norm(x, affine, NORM_EPSILON, Activation::Silu),
             Then::AddRelu(shortcut) => ops::batch_norm_add_relu(x, affine, shortcut.clone(), NORM_EPSILON),
         };
         Ok(self.recorded(pass, normalized, count))
@@ -283,7 +316,7 @@ impl BatchNorm2d {
         match then {
             Then::Nothing => ops::scale_shift(x, [scale, shift], Activation::None),
             Then::Relu => ops::scale_shift(x, [scale, shift], Activation::Relu),
-            Then::Silu => ops::silu(ops::scale_shift(x, [scale, shift], Activation::None)),
+            Then::Silu => ops::scale_shift(x, [scale, shift], Activation::Silu),
             Then::AddRelu(shortcut) => ops::scale_shift_add_relu(x, [scale, shift], shortcut.clone()),
         }
     }

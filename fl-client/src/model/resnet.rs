@@ -12,6 +12,7 @@ use crate::ops::{self, Activation, Pool, Slide};
 const POOL: Pool = Pool {
     kernel: 3,
     slide: Slide::square(2, 1),
+    relu: false,
 };
 
 /// Stem, four stages of residual blocks, global average, head.
@@ -87,7 +88,7 @@ impl Network for ResNet {
     fn forward(&self, pass: &mut Pass, images: Tensor<4>) -> Result<Tensor<2>, LoneValue> {
         let x = self.conv1.forward(pass, images);
         let x = self.bn1.forward(pass, x, Then::Relu)?;
-        let mut x = ops::max_pool2d(x, POOL, Activation::None);
+        let mut x = ops::max_pool2d(x, POOL);
         for block in &self.blocks {
             x = match block {
                 Block::Basic(block) => block.forward(pass, x)?,
@@ -150,7 +151,7 @@ impl BasicBlock {
     fn forward(&self, pass: &mut Pass, x: Tensor<4>) -> Result<Tensor<4>, LoneValue> {
         let shortcut = Shortcut::of(self.downsample.as_ref(), pass, &x)?;
         let x = self.conv1.forward(pass, x);
-        let x = self.bn1.relu_conv(pass, x, &self.conv2)?;
+        let x = self.bn1.then_conv(pass, x, Activation::Relu, &self.conv2)?;
         self.bn2.forward(pass, x, Then::AddRelu(&shortcut))
     }
 }
@@ -237,8 +238,8 @@ impl Bottleneck {
         let [norm1, norm2, norm3] = &self.norms;
         let shortcut = Shortcut::of(self.downsample.as_ref(), pass, &x)?;
         let x = conv1.forward(pass, x);
-        let x = norm1.relu_conv(pass, x, conv2)?;
-        let x = norm2.relu_conv(pass, x, conv3)?;
+        let x = norm1.then_conv(pass, x, Activation::Relu, conv2)?;
+        let x = norm2.then_conv(pass, x, Activation::Relu, conv3)?;
         norm3.forward(pass, x, Then::AddRelu(&shortcut))
     }
 }

@@ -7,7 +7,7 @@ use super::{
     layers::{BatchNorm2d, Conv2d, ConvShape, Linear, Then},
     schema::Schema,
 };
-use crate::ops::{self, Activation, Pool, Slide};
+use crate::ops::{self, Pool, Slide};
 
 /// The smallest image of which two poolings leave a pixel.
 pub(super) const LEAST_IMAGE_SIZE: u32 = 4;
@@ -15,6 +15,7 @@ pub(super) const LEAST_IMAGE_SIZE: u32 = 4;
 const POOL: Pool = Pool {
     kernel: 2,
     slide: Slide::square(2, 0),
+    relu: true,
 };
 
 /// conv 16 3×3, [normalisation,] ReLU, pool 2, conv 32 3×3, ReLU, pool 2, linear 64, ReLU, linear to the classes.
@@ -45,7 +46,7 @@ impl Stage {
             Some(norm) => norm.forward(pass, x, Then::Nothing)?,
             None => x,
         };
-        Ok(ops::max_pool2d(x, POOL, Activation::Relu))
+        Ok(ops::max_pool2d(x, POOL))
     }
 }
 

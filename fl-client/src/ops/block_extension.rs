@@ -15,10 +15,9 @@ use burn::backend::{
 use super::{
     average, concat,
     conv::Slide,
-    extension::{NormState, Normalized, lift, norm_forward, packed, shape, tensor},
+    extension::{packed, shape, tensor},
     gate,
     grouped::{self, Groups},
-    norm::{Activation, Line},
 };
 
 /// Operations of blocks, with gradients.
@@ -26,13 +25,6 @@ use super::{
 pub trait BlockOps: Backend {
     /// Convolution in groups, without a bias.
     fn grouped_conv2d(x: FloatTensor<Self>, weight: FloatTensor<Self>, slide: Slide) -> FloatTensor<Self>;
-    /// Batch normalisation with the batch's statistics, then SiLU.
-    fn batch_norm_silu(
-        x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        epsilon: f32,
-    ) -> Normalized<Self>;
     /// SiLU.
     fn silu(x: FloatTensor<Self>) -> FloatTensor<Self>;
     /// Every plane times its gate.
@@ -49,13 +41,6 @@ fn plane([_, _, height, width]: [usize; 4]) -> usize {
     height * width
 }
 
-/// Forward of normalisation and SiLU, on packed tensors.
-fn norm_silu(x: &FlexTensor, affine: [&FlexTensor; 2], epsilon: f32) -> Normalized<Flex> {
-    let mut normalized = norm_forward(x, affine, None, epsilon, Activation::None);
-    gate::silu(normalized.out.storage_mut());
-    normalized
-}
-
 impl BlockOps for Flex {
     fn grouped_conv2d(x: FlexTensor, weight: FlexTensor, slide: Slide) -> FlexTensor {
         let (x, weight) = (packed(x), packed(weight));
@@ -66,15 +51,9 @@ impl BlockOps for Flex {
         )
     }
 
-    fn batch_norm_silu(x: FlexTensor, gamma: FlexTensor, beta: FlexTensor, epsilon: f32) -> Normalized<Flex> {
-        norm_silu(&packed(x), [&packed(gamma), &packed(beta)], epsilon)
-    }
-
     fn silu(x: FlexTensor) -> FlexTensor {
         let x = packed(x);
-        let mut values = x.storage::<f32>().to_vec();
-        gate::silu(&mut values);
-        tensor::<4>(values, shape(&x))
+        tensor::<4>(gate::silu(x.storage()), shape(&x))
     }
 
     fn gate(x: FlexTensor, gates: FlexTensor) -> FlexTensor {
@@ -136,26 +115,6 @@ impl Backward<Flex, 2> for GroupedBackward {
 }
 
 #[derive(Debug)]
-struct NormSiluBackward;
-
-impl Backward<Flex, 3> for NormSiluBackward {
-    type State = NormState;
-    fn backward(self, ops: Ops<NormState, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let grad = packed(grads.consume::<Flex>(&ops.node));
-        let saved = ops.state.saved();
-        let dims: [usize; 4] = shape(&ops.state.x);
-        let lines: Vec<_> = (0..dims[1]).map(|channel| saved.line(channel)).collect();
-        let grad = gate::silu_gradient(grad.storage(), saved.x, &lines, plane(dims));
-        let gradients = ops.state.gradients(&grad);
-        for (node, gradient) in ops.parents.into_iter().zip(gradients) {
-            if let Some(node) = node {
-                grads.register::<Flex>(node.id, gradient);
-            }
-        }
-    }
-}
-
-#[derive(Debug)]
 struct SiluBackward;
 
 impl Backward<Flex, 1> for SiluBackward {
@@ -164,17 +123,8 @@ impl Backward<Flex, 1> for SiluBackward {
         let ([node], x) = (ops.parents, ops.state);
         let grad = packed(grads.consume::<Flex>(&ops.node));
         if let Some(node) = node {
-            let dims = shape(&x);
-            let values = gate::silu_gradient(
-                grad.storage(),
-                x.storage(),
-                &[Line {
-                    scale: 1.0,
-                    shift: 0.0,
-                }],
-                plane(dims),
-            );
-            grads.register::<Flex>(node.id, tensor(values, dims));
+            let values = gate::silu_gradient(grad.storage(), x.storage());
+            grads.register::<Flex>(node.id, tensor::<4>(values, shape(&x)));
         }
     }
 }
@@ -257,37 +207,6 @@ impl<C: CheckpointStrategy> BlockOps for Autodiff<Flex, C> {
         match step.compute_bound().stateful() {
             OpsKind::Tracked(step) => step.finish((x, weight, slide), out),
             OpsKind::UnTracked(step) => step.finish(out),
-        }
-    }
-
-    fn batch_norm_silu(
-        x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        epsilon: f32,
-    ) -> Normalized<Self> {
-        let step = NormSiluBackward.prepare::<C>([x.node(), gamma.node(), beta.node()]);
-        let (x, gamma) = (packed(x.into_primitive()), packed(gamma.into_primitive()));
-        let beta = packed(beta.into_primitive());
-        let Normalized { out, mean, variance } = norm_silu(&x, [&gamma, &beta], epsilon);
-        let statistics = (lift(mean.clone()), lift(variance.clone()));
-        let state = NormState {
-            x,
-            gamma,
-            beta,
-            mean,
-            variance,
-            epsilon,
-            activation: Activation::None,
-        };
-        let out = match step.compute_bound().stateful() {
-            OpsKind::Tracked(step) => step.finish(state, out),
-            OpsKind::UnTracked(step) => step.finish(out),
-        };
-        Normalized {
-            out,
-            mean: statistics.0,
-            variance: statistics.1,
         }
     }
 

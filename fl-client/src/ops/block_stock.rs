@@ -2,12 +2,12 @@
 
 use burn::tensor::{
     Tensor,
-    activation::{sigmoid, silu as burn_silu},
+    activation::sigmoid,
     module,
     ops::{AvgPoolOptions, ConvOptions},
 };
 
-use super::{BatchNormOutput, Slide};
+use super::Slide;
 
 /// As [`super::grouped_conv2d`].
 pub(super) fn grouped_conv2d(x: Tensor<4>, weight: Tensor<4>, slide: Slide) -> Tensor<4> {
@@ -18,19 +18,6 @@ pub(super) fn grouped_conv2d(x: Tensor<4>, weight: Tensor<4>, slide: Slide) -> T
         None,
         ConvOptions::new(slide.stride, slide.padding, [1, 1], groups),
     )
-}
-
-/// As [`super::batch_norm_silu`].
-pub(super) fn batch_norm_silu(x: Tensor<4>, [gamma, beta]: [Tensor<1>; 2], epsilon: f32) -> BatchNormOutput {
-    let channels = x.dims()[1];
-    let wide = |tensor: Tensor<1>| tensor.reshape([1, channels, 1, 1]);
-    let flat = x.clone().swap_dims(0, 1).reshape([channels as i32, -1]);
-    let mean = flat.clone().mean_dim(1);
-    let variance = (flat - mean.clone()).square().mean_dim(1).reshape([channels]);
-    let mean = mean.reshape([channels]);
-    let scale = gamma / (variance.clone() + epsilon).sqrt();
-    let out = burn_silu((x - wide(mean.clone())) * wide(scale) + wide(beta));
-    BatchNormOutput { out, mean, variance }
 }
 
 /// As [`super::silu`].

@@ -8,7 +8,7 @@ use burn::{
     tensor::{Device, Tensor},
 };
 
-use super::{BatchNormOutput, Slide, block_extension::BlockOps, block_stock as stock};
+use super::{Slide, block_extension::BlockOps, block_stock as stock};
 
 /// Whether `x` is where the kernels cannot reach it.
 fn elsewhere<const D: usize>(x: &Tensor<D>) -> bool {
@@ -26,15 +26,6 @@ pub fn grouped_conv2d(x: Tensor<4>, weight: Tensor<4>, slide: Slide) -> Tensor<4
     }
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
     Tensor::from_dispatch(<Dispatch as BlockOps>::grouped_conv2d(x, weight, slide))
-}
-
-/// Batch normalisation with the batch's own statistics, then SiLU.
-pub fn batch_norm_silu(x: Tensor<4>, [gamma, beta]: [Tensor<1>; 2], epsilon: f32) -> BatchNormOutput {
-    if elsewhere(&x) {
-        return stock::batch_norm_silu(x, [gamma, beta], epsilon);
-    }
-    let (gamma, beta) = (gamma.into_dispatch(), beta.into_dispatch());
-    <Dispatch as BlockOps>::batch_norm_silu(x.into_dispatch(), gamma, beta, epsilon).into()
 }
 
 /// `x·sigmoid(x)`.

@@ -63,8 +63,8 @@ pub trait TrainOps: Backend {
         shortcut: FloatTensor<Self>,
         epsilon: f32,
     ) -> Normalized<Self>;
-    /// Max pooling, after ReLU where wanted.
-    fn max_pool2d(x: FloatTensor<Self>, pool: Pool, activation: Activation) -> FloatTensor<Self>;
+    /// Max pooling.
+    fn max_pool2d(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
 }
 
 /// Operations of evaluation, without gradients.
@@ -112,12 +112,7 @@ pub(super) fn lift(tensor: FlexTensor) -> FloatTensor<Autodiff<Flex>> {
 
 // ---- convolution
 
-pub(super) fn conv_forward(
-    x: &FlexTensor,
-    weight: &FlexTensor,
-    bias: Option<&FlexTensor>,
-    slide: Slide,
-) -> FlexTensor {
+fn conv_forward(x: &FlexTensor, weight: &FlexTensor, bias: Option<&FlexTensor>, slide: Slide) -> FlexTensor {
     let geometry = Geometry::new(shape(x), shape(weight), slide);
     let bias = bias.map(FlexTensor::storage);
     tensor(
@@ -354,13 +349,10 @@ impl TrainOps for Flex {
         )
     }
 
-    fn max_pool2d(x: FlexTensor, pool: Pool, activation: Activation) -> FlexTensor {
+    fn max_pool2d(x: FlexTensor, pool: Pool) -> FlexTensor {
         let x = packed(x);
         let dims = shape(&x);
-        tensor(
-            pool::forward(x.storage(), dims, pool, activation).0,
-            pool.output(dims),
-        )
+        tensor(pool::forward(x.storage(), dims, pool).0, pool.output(dims))
     }
 }
 
@@ -506,11 +498,11 @@ impl<C: CheckpointStrategy> TrainOps for Autodiff<Flex, C> {
         }
     }
 
-    fn max_pool2d(x: FloatTensor<Self>, pool: Pool, activation: Activation) -> FloatTensor<Self> {
+    fn max_pool2d(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self> {
         let step = PoolBackward.prepare::<C>([x.node()]);
         let x = packed(x.into_primitive());
         let shape = shape(&x);
-        let (values, places) = pool::forward(x.storage(), shape, pool, activation);
+        let (values, places) = pool::forward(x.storage(), shape, pool);
         let out = tensor(values, pool.output(shape));
         match step.compute_bound().stateful() {
             OpsKind::Tracked(step) => step.finish(PoolState { shape, places, pool }, out),

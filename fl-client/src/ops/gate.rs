@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::norm::{Line, sum};
+use super::norm::sum;
 
 /// Values one task works on, at least.
 const CHUNK: usize = 1 << 14;
@@ -33,30 +33,29 @@ pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// `x·sigmoid(x)`, in place.
-pub(super) fn silu(values: &mut [f32]) {
-    values.par_chunks_mut(CHUNK).for_each(|values| {
-        for value in values {
-            *value *= sigmoid(*value);
-        }
-    });
+/// `x·sigmoid(x)`.
+pub(super) fn silu(x: &[f32]) -> Vec<f32> {
+    let mut out = vec![0.0; x.len()];
+    out.par_chunks_mut(CHUNK)
+        .zip(x.par_chunks(CHUNK))
+        .for_each(|(out, x)| {
+            for (out, x) in out.iter_mut().zip(x) {
+                *out = x * sigmoid(*x);
+            }
+        });
+    out
 }
 
-/// The gradient through SiLU of each channel's `scale·x + shift`: `grad·s·(1 + y·(1 - s))` with `s = sigmoid(y)`.
-///
-/// `plane` values belong to a channel before the next begins; the channels repeat for every image.
-pub(super) fn silu_gradient(grad: &[f32], x: &[f32], lines: &[Line], plane: usize) -> Vec<f32> {
+/// The gradient through SiLU: `grad·s·(1 + x·(1 - s))` with `s = sigmoid(x)`.
+pub(super) fn silu_gradient(grad: &[f32], x: &[f32]) -> Vec<f32> {
     assert_eq!(grad.len(), x.len());
     let mut out = vec![0.0; grad.len()];
-    out.par_chunks_mut(plane)
-        .zip(grad.par_chunks(plane).zip(x.par_chunks(plane)))
-        .enumerate()
-        .for_each(|(index, (out, (grad, x)))| {
-            let Line { scale, shift } = lines[index % lines.len()];
+    out.par_chunks_mut(CHUNK)
+        .zip(grad.par_chunks(CHUNK).zip(x.par_chunks(CHUNK)))
+        .for_each(|(out, (grad, x))| {
             for ((out, grad), x) in out.iter_mut().zip(grad).zip(x) {
-                let y = scale * x + shift;
-                let s = sigmoid(y);
-                *out = grad * (s * (1.0 + y * (1.0 - s)));
+                let s = sigmoid(*x);
+                *out = grad * (s * (1.0 + x * (1.0 - s)));
             }
         });
     out

@@ -4,6 +4,7 @@
 //! task owns a plane, or the kernels of one output channel; sums keep their order, so results do not depend on the number
 //! of threads.
 
+use kernels::simd::{Body, widest};
 use rayon::prelude::*;
 
 use super::conv::Slide;
@@ -117,35 +118,51 @@ impl Groups {
 pub(super) fn forward(images: &[f32], weights: &[f32], g: &Groups) -> Vec<f32> {
     assert_eq!(images.len(), g.batch * g.channels * g.plane());
     let mut out = vec![0.0; g.batch * g.outputs * g.out_plane()];
-    let step = g.slide.stride[1];
     out.par_chunks_mut(g.out_plane())
         .enumerate()
-        .for_each(|(index, plane)| {
+        .for_each(|(index, out)| {
             let (image, output) = (index / g.outputs, index % g.outputs);
             let first = image * g.channels + output / g.depth * g.width;
-            for (row, out) in plane.chunks_exact_mut(g.out[1]).enumerate() {
-                for nth in 0..g.width {
-                    let pixels = &images[(first + nth) * g.plane()..][..g.plane()];
-                    let kernel = g.kernel_of(weights, output, nth);
-                    for (tap, reach) in g.reaches(row) {
-                        let line = &pixels[reach.line..][..g.size[1]][reach.from..];
-                        add_scaled(&mut out[reach.columns], line, step, kernel[tap]);
-                    }
-                }
+            for nth in 0..g.width {
+                widest(Forward {
+                    out: &mut *out,
+                    pixels: &images[(first + nth) * g.plane()..][..g.plane()],
+                    kernel: g.kernel_of(weights, output, nth),
+                    g,
+                });
             }
         });
     out
 }
 
-/// `out += weight·line`, every `step`th value of the line.
-fn add_scaled(out: &mut [f32], line: &[f32], step: usize, weight: f32) {
-    if step == 1 {
-        for (out, value) in out.iter_mut().zip(line) {
-            *out += weight * value;
-        }
-    } else {
-        for (out, value) in out.iter_mut().zip(line.iter().step_by(step)) {
-            *out += weight * value;
+/// Adds one channel's part to an output plane.
+struct Forward<'a> {
+    out: &'a mut [f32],
+    pixels: &'a [f32],
+    kernel: &'a [f32],
+    g: &'a Groups,
+}
+
+impl Body for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let (g, step) = (self.g, self.g.slide.stride[1]);
+        for (row, out) in self.out.chunks_exact_mut(g.out[1]).enumerate() {
+            for (tap, reach) in g.reaches(row) {
+                let line = &self.pixels[reach.line..][..g.size[1]][reach.from..];
+                let (out, weight) = (&mut out[reach.columns], self.kernel[tap]);
+                if step == 1 {
+                    for (out, value) in out.iter_mut().zip(line) {
+                        *out += weight * value;
+                    }
+                } else {
+                    for (out, value) in out.iter_mut().zip(line.iter().step_by(step)) {
+                        *out += weight * value;
+                    }
+                }
+            }
         }
     }
 }
@@ -154,39 +171,59 @@ fn add_scaled(out: &mut [f32], line: &[f32], step: usize, weight: f32) {
 pub(super) fn image_gradient(weights: &[f32], grad: &[f32], g: &Groups) -> Vec<f32> {
     assert_eq!(grad.len(), g.batch * g.outputs * g.out_plane());
     let mut out = vec![0.0; g.batch * g.channels * g.plane()];
-    let step = g.slide.stride[1];
     out.par_chunks_mut(g.plane())
         .enumerate()
-        .for_each(|(index, plane)| {
+        .for_each(|(index, pixels)| {
             let (image, channel) = (index / g.channels, index % g.channels);
             let (group, nth) = (channel / g.width, channel % g.width);
             for output in group * g.depth..(group + 1) * g.depth {
-                let kernel = g.kernel_of(weights, output, nth);
-                let grad = &grad[(image * g.outputs + output) * g.out_plane()..][..g.out_plane()];
-                for (row, grad) in grad.chunks_exact(g.out[1]).enumerate() {
-                    for (tap, reach) in g.reaches(row) {
-                        let line = &mut plane[reach.line..][..g.size[1]][reach.from..];
-                        let pairs = grad[reach.columns].iter();
-                        if step == 1 {
-                            line.iter_mut()
-                                .zip(pairs)
-                                .for_each(|(pixel, grad)| *pixel += kernel[tap] * grad);
-                        } else {
-                            let line = line.iter_mut().step_by(step);
-                            line.zip(pairs)
-                                .for_each(|(pixel, grad)| *pixel += kernel[tap] * grad);
-                        }
-                    }
-                }
+                widest(Back {
+                    pixels: &mut *pixels,
+                    grad: &grad[(image * g.outputs + output) * g.out_plane()..][..g.out_plane()],
+                    kernel: g.kernel_of(weights, output, nth),
+                    g,
+                });
             }
         });
     out
 }
 
+/// Adds what one output plane's gradient sends to an input plane.
+struct Back<'a> {
+    pixels: &'a mut [f32],
+    grad: &'a [f32],
+    kernel: &'a [f32],
+    g: &'a Groups,
+}
+
+impl Body for Back<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let (g, step) = (self.g, self.g.slide.stride[1]);
+        for (row, grad) in self.grad.chunks_exact(g.out[1]).enumerate() {
+            for (tap, reach) in g.reaches(row) {
+                let line = &mut self.pixels[reach.line..][..g.size[1]][reach.from..];
+                let (grad, weight) = (&grad[reach.columns], self.kernel[tap]);
+                if step == 1 {
+                    for (pixel, grad) in line.iter_mut().zip(grad) {
+                        *pixel += weight * grad;
+                    }
+                } else {
+                    for (pixel, grad) in line.iter_mut().step_by(step).zip(grad) {
+                        *pixel += weight * grad;
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// The gradient of the weights: `dW[o, c, k] = Σ_n Σ_pixels grad[n, o]·images[n, c]`, planes summed in `f64`.
 pub(super) fn weight_gradient(images: &[f32], grad: &[f32], g: &Groups) -> Vec<f32> {
     assert_eq!(grad.len(), g.batch * g.outputs * g.out_plane());
-    let (taps, step) = (g.taps(), g.slide.stride[1]);
+    let taps = g.taps();
     let mut out = vec![0.0; g.outputs * g.width * taps];
     out.par_chunks_mut(taps).enumerate().for_each(|(index, kernel)| {
         let (output, nth) = (index / g.width, index % g.width);
@@ -194,14 +231,12 @@ pub(super) fn weight_gradient(images: &[f32], grad: &[f32], g: &Groups) -> Vec<f
         let mut totals = vec![0.0f64; taps];
         let mut sums = vec![[0.0f32; LANES]; taps];
         for image in 0..g.batch {
-            let pixels = &images[(image * g.channels + channel) * g.plane()..][..g.plane()];
-            let grad = &grad[(image * g.outputs + output) * g.out_plane()..][..g.out_plane()];
-            for (row, grad) in grad.chunks_exact(g.out[1]).enumerate() {
-                for (tap, reach) in g.reaches(row) {
-                    let line = &pixels[reach.line..][..g.size[1]][reach.from..];
-                    add_products(&mut sums[tap], &grad[reach.columns], line, step);
-                }
-            }
+            widest(Correlate {
+                sums: &mut sums,
+                pixels: &images[(image * g.channels + channel) * g.plane()..][..g.plane()],
+                grad: &grad[(image * g.outputs + output) * g.out_plane()..][..g.out_plane()],
+                g,
+            });
             for (total, sum) in totals.iter_mut().zip(&mut sums) {
                 *total += sum.iter().map(|lane| f64::from(*lane)).sum::<f64>();
                 *sum = [0.0; LANES];
@@ -214,13 +249,42 @@ pub(super) fn weight_gradient(images: &[f32], grad: &[f32], g: &Groups) -> Vec<f
     out
 }
 
+/// Adds a plane's products to the fixed lanes of each kernel position.
+struct Correlate<'a> {
+    sums: &'a mut [[f32; LANES]],
+    pixels: &'a [f32],
+    grad: &'a [f32],
+    g: &'a Groups,
+}
+
+impl Body for Correlate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let (g, step) = (self.g, self.g.slide.stride[1]);
+        for (row, grad) in self.grad.chunks_exact(g.out[1]).enumerate() {
+            for (tap, reach) in g.reaches(row) {
+                let line = &self.pixels[reach.line..][..g.size[1]][reach.from..];
+                add_products(&mut self.sums[tap], &grad[reach.columns], line, step);
+            }
+        }
+    }
+}
+
 /// Adds the products of `grad` with every `step`th value of `line` to fixed lanes.
+#[inline(always)]
 fn add_products(lanes: &mut [f32; LANES], grad: &[f32], line: &[f32], step: usize) {
     if step == 1 {
-        for (grad, line) in grad.chunks(LANES).zip(line.chunks(LANES)) {
-            for ((lane, grad), value) in lanes.iter_mut().zip(grad).zip(line) {
-                *lane += grad * value;
+        let (grads, lines) = (grad.chunks_exact(LANES), line[..grad.len()].chunks_exact(LANES));
+        let rest = grads.remainder().iter().zip(lines.remainder());
+        for (grad, line) in grads.zip(lines) {
+            for lane in 0..LANES {
+                lanes[lane] += grad[lane] * line[lane];
             }
+        }
+        for (lane, (grad, value)) in lanes.iter_mut().zip(rest) {
+            *lane += grad * value;
         }
     } else {
         for (at, (grad, value)) in grad.iter().zip(line.iter().step_by(step)).enumerate() {

@@ -1,7 +1,7 @@
 //! Fast CPU kernels of the networks, as operations on burn tensors.
 //!
 //! In: tensors, with or without autodiff. Out: tensors on the same device; gradients flow through all of [`conv2d`],
-//! [`batch_norm`], [`batch_norm_add_relu`], [`batch_norm_relu_conv2d`] and [`max_pool2d`].
+//! [`batch_norm`], [`batch_norm_add_relu`], [`batch_norm_conv2d`] and [`max_pool2d`].
 //! Start at the functions here; the kernels are in `conv`, `norm` and `pool`, their link to burn in `extension` and `norm_conv`. They
 //! compute on the CPU (burn's Flex device); on another device every function is made of burn's own operations (`stock`).
 //!
@@ -39,7 +39,7 @@ mod tests;
 
 use burn::{backend::Dispatch, tensor::Tensor};
 
-pub use blocks::{batch_norm_silu, gate, grouped_conv2d, halve, join, plane_means, silu};
+pub use blocks::{gate, grouped_conv2d, halve, join, plane_means, silu};
 pub use conv::Slide;
 pub use norm::Activation;
 pub use pool::Pool;
@@ -114,22 +114,24 @@ pub fn batch_norm_add_relu(
     <Dispatch as TrainOps>::batch_norm_add_relu(x.into_dispatch(), gamma, beta, shortcut, epsilon).into()
 }
 
-/// Batch normalisation with the batch's own statistics, ReLU, and a convolution without a bias; the output is that of the
-/// convolution. As [`batch_norm`] and [`conv2d`] one after another, to the bit, in less memory.
+/// Batch normalisation with the batch's own statistics, `activation`, and a convolution without a bias, in groups as
+/// [`grouped_conv2d`] where the weights have fewer channels; the output is that of the convolution. As the layers one after
+/// another, to the bit, in less memory.
 ///
 /// # Panics
-/// As [`conv2d`].
-pub fn batch_norm_relu_conv2d(
+/// If the channels do not fit, or the kernel does not fit into the image with its border.
+pub fn batch_norm_conv2d(
     x: Tensor<4>,
     [gamma, beta]: [Tensor<1>; 2],
     epsilon: f32,
+    activation: Activation,
     weight: Tensor<4>,
     slide: Slide,
 ) -> BatchNormOutput {
     if stock::applies(&x) {
-        let normalized = stock::batch_norm(x, [gamma, beta], epsilon, Activation::Relu);
+        let normalized = stock::batch_norm(x, [gamma, beta], epsilon, activation);
         return BatchNormOutput {
-            out: stock::conv2d(normalized.out, weight, None, slide),
+            out: block_stock::grouped_conv2d(normalized.out, weight, slide),
             ..normalized
         };
     }
@@ -138,8 +140,8 @@ pub fn batch_norm_relu_conv2d(
         beta.into_dispatch(),
         weight.into_dispatch(),
     );
-    <Dispatch as PairOps>::batch_norm_relu_conv2d(x.into_dispatch(), gamma, beta, weight, slide, epsilon)
-        .into()
+    let x = x.into_dispatch();
+    <Dispatch as PairOps>::batch_norm_conv2d(x, gamma, beta, weight, slide, epsilon, activation).into()
 }
 
 /// `activation(scale·x + shift)` for each channel, for evaluation: no gradients.
@@ -174,14 +176,10 @@ pub fn scale_shift_add_relu(x: Tensor<4>, [scale, shift]: [Tensor<1>; 2], shortc
     ))
 }
 
-/// Max pooling; with [`Activation::Relu`], of the values after ReLU.
-pub fn max_pool2d(x: Tensor<4>, pool: Pool, activation: Activation) -> Tensor<4> {
+/// Max pooling.
+pub fn max_pool2d(x: Tensor<4>, pool: Pool) -> Tensor<4> {
     if stock::applies(&x) {
-        return stock::max_pool2d(x, pool, activation);
+        return stock::max_pool2d(x, pool);
     }
-    Tensor::from_dispatch(<Dispatch as TrainOps>::max_pool2d(
-        x.into_dispatch(),
-        pool,
-        activation,
-    ))
+    Tensor::from_dispatch(<Dispatch as TrainOps>::max_pool2d(x.into_dispatch(), pool))
 }

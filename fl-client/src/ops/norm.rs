@@ -1,4 +1,4 @@
-//! Batch normalisation fused with what follows it: ReLU, or the addition of a shortcut and ReLU.
+//! Batch normalisation fused with what follows it: ReLU, SiLU, or the addition of a shortcut and ReLU.
 //!
 //! Ioffe and Szegedy 2015, arXiv:1502.03167, Algorithm 1. One task owns a channel of the whole batch, so a channel's
 //! values are read again while they are in the cache. Sums run over fixed lanes and then in `f64` in the order of the
@@ -8,7 +8,12 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-use super::buffer::{planes_by_channel, written};
+use kernels::simd::{Body, widest};
+
+use super::{
+    buffer::{planes_by_channel, written},
+    gate::sigmoid,
+};
 
 /// Values summed side by side.
 const LANES: usize = 32;
@@ -20,6 +25,8 @@ pub enum Activation {
     None,
     /// Negative values become 0; NaN stays NaN.
     Relu,
+    /// `y·sigmoid(y)`.
+    Silu,
 }
 
 /// Batch, channels, and pixels of a plane.
@@ -92,7 +99,7 @@ pub(super) fn train_forward(
     planes: Planes,
 ) -> (Vec<f32>, Statistics) {
     by_channel(x, after, planes, |channel| {
-        let (mean, variance) = statistics(x, channel, planes);
+        let (mean, variance) = widest(Measure { x, channel, planes });
         (affine.line(channel, mean, variance), (mean, variance))
     })
 }
@@ -134,17 +141,17 @@ fn by_channel(
             let shortcut = after
                 .shortcut
                 .map(|shortcut| planes.of_slice(shortcut, image, channel));
-            write_plane(
+            widest(Write {
                 out,
-                planes.of_slice(x, image, channel),
+                x: planes.of_slice(x, image, channel),
                 line,
                 shortcut,
-                after.activation,
-            );
+                activation: after.activation,
+            });
         }
         statistics
     };
-    // SAFETY: the planes partition the buffer and `write_plane` writes every element of each.
+    // SAFETY: the planes partition the buffer and `Write` writes every element of each.
     let (out, (mean, variance)) = unsafe {
         written(x.len(), |out| {
             let groups = planes_by_channel(out, planes.channels, planes.plane);
@@ -155,40 +162,67 @@ fn by_channel(
 }
 
 /// Writes all of `out`, which is as long as `x`.
-fn write_plane(
-    out: &mut [MaybeUninit<f32>],
-    x: &[f32],
-    Line { scale, shift }: Line,
-    shortcut: Option<&[f32]>,
+struct Write<'a> {
+    out: &'a mut [MaybeUninit<f32>],
+    x: &'a [f32],
+    line: Line,
+    shortcut: Option<&'a [f32]>,
     activation: Activation,
-) {
-    assert_eq!(out.len(), x.len());
-    let pairs = out.iter_mut().zip(x);
-    match (shortcut, activation) {
-        (None, Activation::None) => pairs.for_each(|(out, x)| _ = out.write(x * scale + shift)),
-        (None, Activation::Relu) => pairs.for_each(|(out, x)| _ = out.write(relu(x * scale + shift))),
-        (Some(more), activation) => {
-            assert_eq!(more.len(), x.len());
-            let pairs = pairs.zip(more);
-            match activation {
-                Activation::None => {
-                    pairs.for_each(|((out, x), more)| _ = out.write(x * scale + shift + more))
-                }
-                Activation::Relu => {
-                    pairs.for_each(|((out, x), more)| _ = out.write(relu(x * scale + shift + more)));
-                }
-            }
+}
+
+impl Body for Write<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        assert_eq!(self.out.len(), self.x.len());
+        let Line { scale, shift } = self.line;
+        let pairs = self.out.iter_mut().zip(self.x);
+        let Some(more) = self.shortcut else {
+            return match self.activation {
+                Activation::None => pairs.for_each(|(out, x)| _ = out.write(x * scale + shift)),
+                Activation::Relu => pairs.for_each(|(out, x)| _ = out.write(relu(x * scale + shift))),
+                Activation::Silu => pairs.for_each(|(out, x)| _ = out.write(silu(x * scale + shift))),
+            };
+        };
+        assert_eq!(more.len(), self.x.len());
+        let sums = pairs
+            .zip(more)
+            .map(|((out, x), more)| (out, x * scale + shift + more));
+        match self.activation {
+            Activation::None => sums.for_each(|(out, sum)| _ = out.write(sum)),
+            Activation::Relu => sums.for_each(|(out, sum)| _ = out.write(relu(sum))),
+            Activation::Silu => sums.for_each(|(out, sum)| _ = out.write(silu(sum))),
         }
     }
 }
 
 /// Mean and biased variance of one channel, in two passes.
-fn statistics(x: &[f32], channel: usize, planes: Planes) -> (f32, f32) {
-    let each = || (0..planes.batch).map(|image| planes.of_slice(x, image, channel));
-    let mean = (each().map(sum).sum::<f64>() / planes.count() as f64) as f32;
-    let squares = |plane: &[f32]| sum_of(plane, |value| (value - mean) * (value - mean));
-    let variance = each().map(squares).sum::<f64>() / planes.count() as f64;
-    (mean, variance as f32)
+struct Measure<'a> {
+    x: &'a [f32],
+    channel: usize,
+    planes: Planes,
+}
+
+impl Body for Measure<'_> {
+    type Output = (f32, f32);
+
+    #[inline(always)]
+    fn run(self) -> (f32, f32) {
+        let Self { x, channel, planes } = self;
+        let count = planes.count() as f64;
+        let mut total = 0.0;
+        for image in 0..planes.batch {
+            total += sum_of(planes.of_slice(x, image, channel), |value| value);
+        }
+        let mean = (total / count) as f32;
+        let mut squares = 0.0;
+        for image in 0..planes.batch {
+            let plane = planes.of_slice(x, image, channel);
+            squares += sum_of(plane, |value| (value - mean) * (value - mean));
+        }
+        (mean, (squares / count) as f32)
+    }
 }
 
 /// What the backward pass keeps of the forward pass.
@@ -243,11 +277,14 @@ pub(super) fn train_backward(saved: Saved<'_>, grad: &[f32], planes: Planes) -> 
     assert_eq!(saved.x.len(), planes.count() * planes.channels);
     assert_eq!(grad.len(), saved.x.len());
     let task = |(channel, out): (usize, Vec<&mut [MaybeUninit<f32>]>)| match saved.activation {
-        Activation::None => backward_channel(saved, grad, |grad, _| grad, channel, planes, out),
+        Activation::None => backward_channel(saved, grad, Unchanged, channel, planes, out),
         Activation::Relu => {
-            let Line { scale, shift } = saved.line(channel);
-            let mask = |grad, x| masked(grad, x * scale + shift);
-            backward_channel(saved, grad, mask, channel, planes, out)
+            let before = Rectified(saved.line(channel));
+            backward_channel(saved, grad, before, channel, planes, out)
+        }
+        Activation::Silu => {
+            let before = Gated(saved.line(channel));
+            backward_channel(saved, grad, before, channel, planes, out)
         }
     };
     // SAFETY: the planes partition the buffer and `backward_channel` writes every element of the planes it is given.
@@ -260,13 +297,51 @@ pub(super) fn train_backward(saved: Saved<'_>, grad: &[f32], planes: Planes) -> 
     Gradients { x, gamma, beta }
 }
 
+/// The gradient through what follows a normalisation.
+trait Mask: Copy {
+    /// From that of the output to that of the normalised value, which `x` became.
+    fn through(self, grad: f32, x: f32) -> f32;
+}
+
+#[derive(Clone, Copy)]
+struct Unchanged;
+
+impl Mask for Unchanged {
+    #[inline(always)]
+    fn through(self, grad: f32, _: f32) -> f32 {
+        grad
+    }
+}
+
+/// ReLU of the line.
+#[derive(Clone, Copy)]
+struct Rectified(Line);
+
+impl Mask for Rectified {
+    #[inline(always)]
+    fn through(self, grad: f32, x: f32) -> f32 {
+        masked(grad, x * self.0.scale + self.0.shift)
+    }
+}
+
+/// SiLU of the line: with `s = sigmoid(y)`, `s·(1 + y·(1 - s))` times the gradient.
+#[derive(Clone, Copy)]
+struct Gated(Line);
+
+impl Mask for Gated {
+    #[inline(always)]
+    fn through(self, grad: f32, x: f32) -> f32 {
+        let y = x * self.0.scale + self.0.shift;
+        let s = sigmoid(y);
+        grad * (s * (1.0 + y * (1.0 - s)))
+    }
+}
+
 /// Writes the input's gradient in one channel and returns those of scale and shift.
-///
-/// `mask(grad, x)` is the gradient through the activation.
 fn backward_channel(
     saved: Saved<'_>,
     grad: &[f32],
-    mask: impl Fn(f32, f32) -> f32,
+    mask: impl Mask,
     channel: usize,
     planes: Planes,
     out: Vec<&mut [MaybeUninit<f32>]>,
@@ -275,32 +350,103 @@ fn backward_channel(
         saved.mean[channel],
         1.0 / (saved.variance[channel] + saved.affine.epsilon).sqrt(),
     );
-    let of = |values, image| planes.of_slice(values, image, channel);
+    let of = |image| Slope {
+        grad: planes.of_slice(grad, image, channel),
+        x: planes.of_slice(saved.x, image, channel),
+        mean,
+        mask,
+    };
     let (mut sum_grad, mut sum_product) = (0.0, 0.0);
     for image in 0..planes.batch {
-        let product = |grad, x: f32| [mask(grad, x), mask(grad, x) * (x - mean)];
-        let [first, second] = sums(of(grad, image), of(saved.x, image), product);
+        let [first, second] = widest(Sums(of(image)));
         sum_grad += first;
         sum_product += second;
     }
     let count = planes.count() as f64;
-    let scale = saved.affine.gamma[channel] * inverse;
-    let mean_grad = (sum_grad / count) as f32;
-    let slope = (sum_product / count) as f32 * inverse * inverse;
+    let to = Coefficients {
+        scale: saved.affine.gamma[channel] * inverse,
+        mean_grad: (sum_grad / count) as f32,
+        slope: (sum_product / count) as f32 * inverse * inverse,
+    };
     for (image, out) in out.into_iter().enumerate() {
-        let inputs = of(grad, image).iter().zip(of(saved.x, image));
-        for (out, (grad, x)) in out.iter_mut().zip(inputs) {
-            out.write(scale * (mask(*grad, *x) - mean_grad - (x - mean) * slope));
-        }
+        widest(Descend(of(image), to, out));
     }
     (sum_product as f32 * inverse, sum_grad as f32)
 }
 
+/// One plane of the gradient that comes in, beside the input and its channel's mean.
+#[derive(Clone, Copy)]
+struct Slope<'a, M> {
+    grad: &'a [f32],
+    x: &'a [f32],
+    mean: f32,
+    mask: M,
+}
+
+/// `Σ g` and `Σ g·(x - mean)`, over fixed lanes.
+struct Sums<'a, M>(Slope<'a, M>);
+
+impl<M: Mask> Body for Sums<'_, M> {
+    type Output = [f64; 2];
+
+    #[inline(always)]
+    fn run(self) -> [f64; 2] {
+        let Slope { grad, x, mean, mask } = self.0;
+        let mut lanes = [[0.0f32; LANES]; 2];
+        let (grads, xs) = (grad.chunks_exact(LANES), x.chunks_exact(LANES));
+        let rest = grads.remainder().iter().zip(xs.remainder());
+        for (grad, x) in grads.zip(xs) {
+            for lane in 0..LANES {
+                let grad = mask.through(grad[lane], x[lane]);
+                lanes[0][lane] += grad;
+                lanes[1][lane] += grad * (x[lane] - mean);
+            }
+        }
+        for (lane, (grad, x)) in rest.enumerate() {
+            let grad = mask.through(*grad, *x);
+            lanes[0][lane] += grad;
+            lanes[1][lane] += grad * (x - mean);
+        }
+        lanes.map(|lanes| lanes.iter().map(|lane| f64::from(*lane)).sum())
+    }
+}
+
+/// What a channel's gradient is made with.
+#[derive(Clone, Copy)]
+struct Coefficients {
+    scale: f32,
+    mean_grad: f32,
+    slope: f32,
+}
+
+/// Writes all of a plane's gradient, which is as long as the plane.
+struct Descend<'a, M>(Slope<'a, M>, Coefficients, &'a mut [MaybeUninit<f32>]);
+
+impl<M: Mask> Body for Descend<'_, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self(Slope { grad, x, mean, mask }, to, out) = self;
+        assert!(out.len() == grad.len() && out.len() == x.len());
+        for (out, (grad, x)) in out.iter_mut().zip(grad.iter().zip(x)) {
+            out.write(to.scale * (mask.through(*grad, *x) - to.mean_grad - (x - mean) * to.slope));
+        }
+    }
+}
+
 /// 0 for negative values; NaN stays NaN, unlike with `f32::max`.
+#[inline(always)]
 fn relu(value: f32) -> f32 {
     if value < 0.0 { 0.0 } else { value }
 }
 
+#[inline(always)]
+fn silu(value: f32) -> f32 {
+    value * sigmoid(value)
+}
+
+#[inline(always)]
 fn masked(grad: f32, output: f32) -> f32 {
     if output > 0.0 { grad } else { 0.0 }
 }
@@ -310,6 +456,7 @@ pub(super) fn sum(values: &[f32]) -> f64 {
     sum_of(values, |value| value)
 }
 
+#[inline(always)]
 fn sum_of(values: &[f32], term: impl Fn(f32) -> f32) -> f64 {
     let mut lanes = [0.0f32; LANES];
     let chunks = values.chunks_exact(LANES);
@@ -324,17 +471,4 @@ fn sum_of(values: &[f32], term: impl Fn(f32) -> f32) -> f64 {
         }
     }
     lanes.iter().map(|lane| f64::from(*lane)).sum::<f64>() + rest
-}
-
-/// Two sums over two slices of one length, over fixed lanes.
-fn sums(a: &[f32], b: &[f32], terms: impl Fn(f32, f32) -> [f32; 2]) -> [f64; 2] {
-    let mut lanes = [[0.0f32; LANES]; 2];
-    for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
-        for (lane, (a, b)) in a.iter().zip(b).enumerate() {
-            let [first, second] = terms(*a, *b);
-            lanes[0][lane] += first;
-            lanes[1][lane] += second;
-        }
-    }
-    lanes.map(|lanes| lanes.iter().map(|lane| f64::from(*lane)).sum())
 }

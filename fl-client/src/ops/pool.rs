@@ -2,18 +2,20 @@
 
 use rayon::prelude::*;
 
-use super::{conv::Slide, norm::Activation};
+use super::conv::Slide;
 
 /// Index of a window without a winner: its gradient goes nowhere.
 const NOBODY: u32 = u32::MAX;
 
-/// Window, step and border of a pooling layer.
+/// Window, step and border of a pooling layer, and what comes before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pool {
     /// Rows and columns of the window.
     pub kernel: usize,
     /// Step and border; the border counts as minus infinity.
     pub slide: Slide,
+    /// Whether the values go through ReLU first.
+    pub relu: bool,
 }
 
 impl Pool {
@@ -27,18 +29,10 @@ impl Pool {
 /// The largest value of each window and where in its plane it stands: the first of equals, as in PyTorch.
 ///
 /// With ReLU, windows without a positive value yield 0 and no place.
-pub(super) fn forward(
-    x: &[f32],
-    shape: [usize; 4],
-    pool: Pool,
-    activation: Activation,
-) -> (Vec<f32>, Vec<u32>) {
+pub(super) fn forward(x: &[f32], shape: [usize; 4], pool: Pool) -> (Vec<f32>, Vec<u32>) {
     let [_, _, height, width] = shape;
     let [batch, channels, rows, columns] = pool.output(shape);
-    let floor = match activation {
-        Activation::None => f32::NEG_INFINITY,
-        Activation::Relu => 0.0,
-    };
+    let floor = if pool.relu { 0.0 } else { f32::NEG_INFINITY };
     let mut out = vec![floor; batch * channels * rows * columns];
     let mut places = vec![NOBODY; out.len()];
     let planes = x.par_chunks(height * width);

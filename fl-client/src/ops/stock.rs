@@ -5,7 +5,7 @@
 
 use burn::tensor::{
     Device, Tensor,
-    activation::relu,
+    activation::{relu, silu},
     module,
     ops::{ConvOptions, MaxPoolOptions},
 };
@@ -64,15 +64,16 @@ pub(crate) fn scale_shift_add_relu(x: Tensor<4>, line: [Tensor<1>; 2], shortcut:
 }
 
 /// As [`super::max_pool2d`]. Which of equals takes the gradient is burn's choice.
-pub(crate) fn max_pool2d(x: Tensor<4>, pool: Pool, activation: Activation) -> Tensor<4> {
+pub(crate) fn max_pool2d(x: Tensor<4>, pool: Pool) -> Tensor<4> {
     let Pool {
         kernel,
         slide: Slide { stride, padding },
+        relu: rectified,
     } = pool;
     let mut options = MaxPoolOptions::new([kernel; 2]);
     options.stride = stride;
     options.padding = padding.map(|padding| (padding, padding));
-    module::max_pool2d(activate(x, activation), options)
+    module::max_pool2d(if rectified { relu(x) } else { x }, options)
 }
 
 fn normalize(x: Tensor<4>, affine: [Tensor<1>; 2], epsilon: f32) -> BatchNormOutput {
@@ -94,6 +95,7 @@ fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
     match activation {
         Activation::None => x,
         Activation::Relu => relu(x),
+        Activation::Silu => silu(x),
     }
 }
 

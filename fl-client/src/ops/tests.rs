@@ -105,7 +105,7 @@ proptest! {
     #[test]
     fn normalisation_and_its_gradients_equal_the_formula(
         shape in [1..5usize, 1..5usize, 1..9usize, 1..9usize],
-        what in 0..3usize,
+        what in 0..4usize,
     ) {
         prop_assume!(shape[0] * shape[2] * shape[3] > 1);
         for (nth, (a, b)) in normalise(shape, what, true).iter().zip(&normalise(shape, what, false)).enumerate() {
@@ -118,11 +118,11 @@ proptest! {
         shape in [1..4usize, 1..4usize, 1..40usize, 1..40usize],
         (kernel, padding) in (1..4usize).prop_flat_map(|kernel| (Just(kernel), 0..=kernel / 2)),
         stride in 1..4usize,
-        rectify: bool,
+        relu: bool,
     ) {
         prop_assume!(shape[2] + 2 * padding >= kernel && shape[3] + 2 * padding >= kernel);
-        let pool = Pool { kernel, slide: Slide::square(stride, padding) };
-        let (ours, theirs) = (pooled(shape, pool, rectify, true), pooled(shape, pool, rectify, false));
+        let pool = Pool { kernel, slide: Slide::square(stride, padding), relu };
+        let (ours, theirs) = (pooled(shape, pool, true), pooled(shape, pool, false));
         prop_assert_eq!(&ours[0], &theirs[0]);
         assert_close(&ours[1], &theirs[1], "gradient")?;
     }
@@ -133,7 +133,7 @@ proptest! {
         let tensor = |salt| Tensor::<4>::from_data(drawn(shape, salt), &device);
         let channel = |salt| Tensor::<1>::from_data(drawn([shape[1]], salt), &device);
         let line = || [channel(2), channel(3)];
-        for activation in [Activation::None, Activation::Relu] {
+        for activation in [Activation::None, Activation::Relu, Activation::Silu] {
             let ours = scale_shift(tensor(1), line(), activation);
             let theirs = stock::scale_shift(tensor(1), line(), activation);
             assert_close(&host(ours), &host(theirs), "alone")?;
@@ -144,7 +144,7 @@ proptest! {
     }
 }
 
-/// Output, statistics and gradients; `what` follows is nothing, ReLU, or a shortcut and ReLU.
+/// Output, statistics and gradients; `what` follows is nothing, ReLU, SiLU, or a shortcut and ReLU.
 fn normalise(shape: [usize; 4], what: usize, ours: bool) -> Vec<Vec<f32>> {
     let channels = [shape[1]];
     let (x, gamma, beta) = (leaf(shape, 1), leaf(channels, 2), leaf(channels, 3));
@@ -153,9 +153,11 @@ fn normalise(shape: [usize; 4], what: usize, ours: bool) -> Vec<Vec<f32>> {
     let normalized = match (ours, what) {
         (true, 0) => batch_norm(x.clone(), affine, 1e-2, Activation::None),
         (true, 1) => batch_norm(x.clone(), affine, 1e-2, Activation::Relu),
+        (true, 2) => batch_norm(x.clone(), affine, 1e-2, Activation::Silu),
         (true, _) => batch_norm_add_relu(x.clone(), affine, shortcut.clone(), 1e-2),
         (false, 0) => stock::batch_norm(x.clone(), affine, 1e-2, Activation::None),
         (false, 1) => stock::batch_norm(x.clone(), affine, 1e-2, Activation::Relu),
+        (false, 2) => stock::batch_norm(x.clone(), affine, 1e-2, Activation::Silu),
         (false, _) => stock::batch_norm_add_relu(x.clone(), affine, shortcut.clone(), 1e-2),
     };
     let BatchNormOutput { out, mean, variance } = normalized;
@@ -166,25 +168,33 @@ fn normalise(shape: [usize; 4], what: usize, ours: bool) -> Vec<Vec<f32>> {
         gradient(&gamma, &mut all),
         gradient(&beta, &mut all),
     ]);
-    if what == 2 {
+    if what == 3 {
         results.push(gradient(&shortcut, &mut all));
     }
     results
 }
 
-/// Output, statistics and gradients of normalisation, ReLU and convolution, as one operation or one after another.
-fn pair(images: [usize; 4], weights: [usize; 4], slide: Slide, as_one: bool) -> Vec<Vec<u32>> {
+/// Output, statistics and gradients of normalisation, `activation` and convolution, as one operation or one after another.
+fn pair(
+    images: [usize; 4],
+    weights: [usize; 4],
+    slide: Slide,
+    activation: Activation,
+    as_one: bool,
+) -> Vec<Vec<u32>> {
     let (x, weight) = (leaf(images, 1), leaf(weights, 2));
     let (gamma, beta) = (leaf([images[1]], 3), leaf([images[1]], 4));
     let (inner, line) = (x.clone(), [gamma.clone(), beta.clone()]);
     let BatchNormOutput { out, mean, variance } = if as_one {
-        batch_norm_relu_conv2d(inner, line, 1e-2, weight.clone(), slide)
+        batch_norm_conv2d(inner, line, 1e-2, activation, weight.clone(), slide)
     } else {
-        let normalized = batch_norm(inner, line, 1e-2, Activation::Relu);
-        BatchNormOutput {
-            out: conv2d(normalized.out, weight.clone(), None, slide),
-            ..normalized
-        }
+        let normalized = batch_norm(inner, line, 1e-2, activation);
+        let out = if images[1] == weights[1] {
+            conv2d(normalized.out, weight.clone(), None, slide)
+        } else {
+            grouped_conv2d(normalized.out, weight.clone(), slide)
+        };
+        BatchNormOutput { out, ..normalized }
     };
     let mut all = mixed(out.clone(), 5).backward();
     let results = [
@@ -207,24 +217,22 @@ fn normalisation_and_convolution_as_one_are_the_two_to_the_bit() {
         ([3, 5, 9, 11], [4, 5, 3, 3], Slide::square(2, 1)),
         ([2, 64, 20, 20], [32, 64, 1, 1], Slide::square(1, 0)),
         ([2, 17, 21, 70], [19, 17, 3, 3], Slide::square(1, 1)),
+        ([2, 12, 21, 40], [12, 1, 5, 5], Slide::square(2, 2)),
     ] {
-        let (one, two) = (
-            pair(images, weights, slide, true),
-            pair(images, weights, slide, false),
-        );
-        assert!(one == two, "{images:?} {weights:?}");
+        for activation in [Activation::None, Activation::Relu, Activation::Silu] {
+            let (one, two) = (
+                pair(images, weights, slide, activation, true),
+                pair(images, weights, slide, activation, false),
+            );
+            assert!(one == two, "{images:?} {weights:?} {activation:?}");
+        }
     }
 }
 
-fn pooled(shape: [usize; 4], pool: Pool, rectify: bool, ours: bool) -> [Vec<f32>; 2] {
+fn pooled(shape: [usize; 4], pool: Pool, ours: bool) -> [Vec<f32>; 2] {
     let x = leaf(shape, 1);
-    let activation = if rectify {
-        Activation::Relu
-    } else {
-        Activation::None
-    };
     let max_pool2d = if ours { max_pool2d } else { stock::max_pool2d };
-    let out = max_pool2d(x.clone(), pool, activation);
+    let out = max_pool2d(x.clone(), pool);
     let mut all = mixed(out.clone(), 2).backward();
     [host(out), gradient(&x, &mut all)]
 }
@@ -236,8 +244,9 @@ fn a_flat_window_sends_its_gradient_to_the_first_pixel_as_pytorch_does() {
     let pool = Pool {
         kernel: 2,
         slide: Slide::square(2, 0),
+        relu: true,
     };
-    let mut all = max_pool2d(x.clone(), pool, Activation::Relu).sum().backward();
+    let mut all = max_pool2d(x.clone(), pool).sum().backward();
     let expected: Vec<f32> = (0..36)
         .map(|at| if at < 18 && at % 2 == 0 { 1.0 } else { 0.0 })
         .collect();
@@ -253,8 +262,9 @@ fn nan_passes_through_relu_and_pooling() {
     let pool = Pool {
         kernel: 2,
         slide: Slide::square(2, 0),
+        relu: true,
     };
-    let out = host(max_pool2d(x.clone(), pool, Activation::Relu));
+    let out = host(max_pool2d(x.clone(), pool));
     assert_eq!(out.iter().filter(|value| value.is_nan()).count(), 1);
     let ones = || Tensor::<1>::ones([1], &device);
     let out = host(scale_shift(x, [ones(), ones()], Activation::Relu));
@@ -282,11 +292,12 @@ fn results_are_the_same_bits_on_one_two_and_four_threads() {
     let pool = Pool {
         kernel: 3,
         slide: Slide::square(2, 1),
+        relu: true,
     };
     let everything = || {
         let mut results: Vec<_> = cases.iter().flat_map(|case| convolve(case, true)).collect();
-        results.extend((0..3).flat_map(|what| normalise([5, 7, 33, 31], what, true)));
-        results.extend(pooled([3, 5, 33, 31], pool, true, true));
+        results.extend((0..4).flat_map(|what| normalise([5, 7, 33, 31], what, true)));
+        results.extend(pooled([3, 5, 33, 31], pool, true));
         let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
         results.into_iter().map(bits).collect::<Vec<_>>()
     };
