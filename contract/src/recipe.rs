@@ -282,7 +282,7 @@ pub struct LocalPrivacy {
 pub enum Precision {
     /// 32 bits.
     F32,
-    /// bfloat16 factors, 32-bit sums.
+    /// bfloat16 factors, 32-bit sums; `fl-client` refuses it until it is built.
     Bf16,
 }
 

@@ -12,12 +12,7 @@ use std::{
 };
 
 use burn::tensor::{Device, Tensor};
-use contract::{
-    exit::JobExit,
-    job::JobError,
-    recipe::{DeviceChoice, Precision},
-    training::Backend,
-};
+use contract::{exit::JobExit, job::JobError, recipe::DeviceChoice, training::Backend};
 
 /// Limits the CUDA devices of a process, and gives them their places; the driver reads it.
 const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
@@ -89,24 +84,6 @@ impl Place {
             eprintln!("{line}");
         }
         Ok(found.place)
-    }
-
-    /// The same place, if it can train with numbers of `precision`.
-    ///
-    /// # Errors
-    /// `Usage` if it cannot.
-    pub fn computing_in(self, precision: Precision) -> Result<Self, JobError> {
-        match (precision, self.backend) {
-            (Precision::F32, _) | (Precision::Bf16, Backend::Cpu) => Ok(self),
-            (Precision::Bf16, Backend::Cuda | Backend::Webgpu) => {
-                let text = format!(
-                    "`precision: bf16` is built for the CPU alone; this job computes on {}",
-                    kind(self.backend)
-                );
-                Err(JobError::new(JobExit::Usage, text)
-                    .help("train in `f32` on a GPU, or in `bf16` on the CPU (`--device cpu`)"))
-            }
-        }
     }
 
     /// To burn, without gradients.
@@ -377,14 +354,5 @@ mod tests {
             found.said,
             ["computing on the CPU: this fl-client was built without GPUs"]
         );
-    }
-
-    #[test]
-    fn half_precision_on_a_gpu_is_refused_by_name() {
-        let place = choose(DeviceChoice::Cuda(0), &[cuda(two)], None).unwrap().place;
-        let error = place.clone().computing_in(Precision::Bf16).unwrap_err();
-        assert!(error.message.contains("`precision: bf16`"), "{}", error.message);
-        assert!(place.computing_in(Precision::F32).is_ok());
-        assert!(Place::cpu().computing_in(Precision::Bf16).is_ok());
     }
 }

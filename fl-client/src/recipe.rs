@@ -30,11 +30,13 @@ pub fn open(path: &Path) -> Result<Recipe, JobError> {
     };
     let recipe: Recipe = document::read(path, MAX_BYTES, version, |recipe: &Recipe| recipe.fedwing_recipe)?;
     check(&recipe).map_err(|reason| JobError::invalid(path, reason))?;
-    let not_built = |what: &str| Err(JobError::new(JobExit::Usage, format!("{what} is not built yet")));
-    if recipe.precision != Precision::F32 {
-        return not_built("`precision`");
+    match recipe.precision {
+        Precision::F32 => Ok(recipe),
+        Precision::Bf16 => Err(JobError::new(
+            JobExit::Usage,
+            "`precision: bf16` is not built yet",
+        )),
     }
-    Ok(recipe)
 }
 
 /// Proves the bounds of the course of training; the first value out of them as an error.

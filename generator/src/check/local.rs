@@ -11,6 +11,7 @@ use contract::{
 };
 
 use crate::{
+    check::rules::word_not_built,
     diag::{Code, Diagnostic, Span},
     spec::{At, Found, types},
 };
@@ -36,8 +37,6 @@ pub struct LocalPlaces {
     pub class_weights: Option<Span>,
     /// The early stop, if it is there.
     pub early_stop: Option<Span>,
-    /// The precision, if it is there.
-    pub precision: Option<Span>,
 }
 
 /// Proves what a client does in each of `rounds` rounds, where their number is known.
@@ -103,7 +102,20 @@ pub fn local(local: types::Local, rounds: Option<u32>, found: &mut Found) -> Opt
             least: least?.value.get(),
         }),
     };
-    let precision_place = precision.as_ref().map(|precision| precision.span);
+    let precision = match precision {
+        None => Some(Precision::F32),
+        Some(At {
+            value: types::Precision::F32,
+            ..
+        }) => Some(Precision::F32),
+        Some(At {
+            value: types::Precision::Bf16,
+            span,
+        }) => {
+            word_not_built("bf16", span, &["f32"], found);
+            None
+        }
+    };
     let (optimizer, optimizer_place) = optimizer?;
     let batch_size = batch_size?;
     Some(ProvenLocal {
@@ -113,7 +125,6 @@ pub fn local(local: types::Local, rounds: Option<u32>, found: &mut Found) -> Opt
             optimizer: optimizer_place,
             class_weights,
             early_stop: stop_place,
-            precision: precision_place,
         },
         recipe: Recipe {
             fedwing_recipe: Recipe::VERSION,
@@ -129,10 +140,7 @@ pub fn local(local: types::Local, rounds: Option<u32>, found: &mut Found) -> Opt
             validation: validation.map(|share| share.value.get()),
             early_stop,
             privacy: None,
-            precision: match precision.map(|precision| precision.value) {
-                None | Some(types::Precision::F32) => Precision::F32,
-                Some(types::Precision::Bf16) => Precision::Bf16,
-            },
+            precision: precision?,
             ahead: ahead?.value.get32(),
         },
     })

@@ -5,13 +5,12 @@
 use contract::{
     aggregation::NamePattern,
     networks::{Layer, Parameter},
-    recipe::{ClassWeights, DeviceChoice, Method, Precision, Recipe},
+    recipe::{ClassWeights, Method, Recipe},
     training::{Arch, Optimizer},
 };
 
 use super::{
     dataset::Proven,
-    execution::ProvenExecution,
     learning::ProvenPrivacy,
     local::no_effect,
     training::{ProvenEvaluation, ProvenFederation, ProvenModel},
@@ -96,7 +95,6 @@ pub fn methods(
     model: &ProvenModel,
     federation: &ProvenFederation,
     privacy: Option<&ProvenPrivacy>,
-    execution: Option<&ProvenExecution>,
     evaluation: Option<&ProvenEvaluation>,
     found: &mut Found,
 ) {
@@ -107,9 +105,6 @@ pub fn methods(
         && let Some(place) = privacy.local
     {
         private_samples(federation, place, &trained, found);
-    }
-    if let Some(execution) = execution {
-        precision(federation, execution, found);
     }
     if let Some(evaluation) = evaluation {
         personal(federation, evaluation, found);
@@ -265,26 +260,6 @@ fn private_samples(federation: &ProvenFederation, place: Span, trained: &Trained
             "not with `privacy: {local: ...}`",
             "use another algorithm, or leave `local` out",
         );
-    }
-}
-
-/// WebGPU has no bfloat16.
-fn precision(federation: &ProvenFederation, execution: &ProvenExecution, found: &mut Found) {
-    let (Precision::Bf16, Some(place)) = (federation.checked.recipe.precision, federation.places.precision)
-    else {
-        return;
-    };
-    match execution.checked.device {
-        DeviceChoice::Webgpu(_) => found.push(
-            Diagnostic::error(
-                Code::DeviceUnfit,
-                place,
-                "WebGPU computes with 32-bit numbers and has no `bf16`",
-            )
-            .label(format!("not with `device: {}`", execution.checked.device))
-            .help("write `precision: f32`, or use `cpu` or `cuda:0`"),
-        ),
-        DeviceChoice::Auto | DeviceChoice::Cpu | DeviceChoice::Cuda(_) => {}
     }
 }
 

@@ -121,8 +121,8 @@ fn prove(spec: Spec, digest: SpecDigest, base: &Path, found: &mut Found) -> Opti
         together::memory(federation, execution, arch, &datasets, found);
     }
     if let (Some(model), Some(federation)) = (&model, &federation) {
-        let (privacy, execution) = (proven_privacy.as_ref(), execution.as_ref());
-        methods::methods(model, federation, privacy, execution, evaluation.as_ref(), found);
+        let (privacy, evaluation) = (proven_privacy.as_ref(), evaluation.as_ref());
+        methods::methods(model, federation, privacy, evaluation, found);
         methods::class_weights(federation, &datasets, found);
     }
     if let (Some(federation), Some(execution), Some(privacy)) = (&federation, &execution, &proven_privacy) {
