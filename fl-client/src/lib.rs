@@ -36,6 +36,7 @@ pub mod optim;
 pub mod personal;
 #[cfg(feature = "train")]
 pub mod pieces;
+pub mod pytorch;
 #[cfg(feature = "train")]
 pub mod recipe;
 #[cfg(feature = "train")]

@@ -1,7 +1,8 @@
 //! Networks on a GPU against the same networks on the CPU: class scores, and one step of training.
 //!
 //! The device is named by `FEDWING_GPU` (`webgpu:0`, `cuda:1`); without it the tests say aloud that they skip.
-//! Tolerances: class scores, and every weight and statistic after a step, within `1e-4·(1 + |value|)`.
+//! Tolerances, times `1 + |value|`: class scores `1e-4`; every weight and statistic after a step `1e-3`, for normalisation
+//! over the few values of small images amplifies rounding.
 
 use contract::{
     ids::Seed,
@@ -14,10 +15,9 @@ use fl_client::{
 };
 use kernels::random::Random;
 
-const TOLERANCE: f32 = 1e-4;
+const OF_SCORES: f32 = 1e-4;
 
-/// Length of the step taken; long enough that a gradient which is off shows.
-const STEP: f32 = 0.1;
+const OF_WEIGHTS: f32 = 1e-3;
 
 /// Images in a batch.
 const BATCH: usize = 4;
@@ -58,45 +58,59 @@ fn scores(model: &Model, weights: &Weights) -> Vec<f32> {
 }
 
 /// The weights after one step of plain gradient descent on the mean square of the scores.
-fn stepped(model: &Model, mut weights: Weights) -> Weights {
+fn stepped(model: &Model, mut weights: Weights, length: f32) -> Weights {
     let mut pass = Pass::new(model, &weights, Mode::Training, &Frozen::none());
     let images = pass.input(images(), [BATCH, 1, 16, 16]);
     let scores = model.forward(&mut pass, images).unwrap();
     let result = pass.finish(&scores.square().mean());
     for (tensor, gradient) in result.gradients() {
         for (weight, slope) in weights.real_mut(tensor).iter_mut().zip(gradient) {
-            *weight -= STEP * slope;
+            *weight -= length * slope;
         }
     }
     weights.follow(&result);
     weights
 }
 
-fn assert_close(gpu: &[f32], cpu: &[f32], what: &str) {
+fn assert_close(gpu: &[f32], cpu: &[f32], tolerance: f32, what: &str) {
     assert_eq!(gpu.len(), cpu.len(), "{what}");
     for (at, (gpu, cpu)) in gpu.iter().zip(cpu).enumerate() {
         assert!(
-            (gpu - cpu).abs() <= TOLERANCE * (1.0 + cpu.abs()),
+            (gpu - cpu).abs() <= tolerance * (1.0 + cpu.abs()),
             "{what} at {at}: {gpu} on the GPU, {cpu} on the CPU"
         );
     }
 }
 
-fn equal_on_both(arch: Arch) {
+/// `length` of the step: so much that a gradient which is off shows.
+fn equal_on_both(arch: Arch, length: f32) {
     let Some(place) = place() else { return };
     let (cpu, gpu) = (model(arch), model(arch).at(place));
     let weights = Weights::start(&cpu, Seed(3));
     assert_close(
         &scores(&gpu, &weights),
         &scores(&cpu, &weights),
+        OF_SCORES,
         &format!("{arch}: scores"),
     );
-    let (on_cpu, on_gpu) = (stepped(&cpu, weights.clone()), stepped(&gpu, weights.clone()));
-    assert_ne!(on_cpu.real(0), weights.real(0), "{arch}: the step went nowhere");
+    let (on_cpu, on_gpu) = (
+        stepped(&cpu, weights.clone(), length),
+        stepped(&gpu, weights.clone(), length),
+    );
+    let moved = |tensor| {
+        let pairs = std::iter::zip(on_cpu.real(tensor), weights.real(tensor));
+        pairs.map(|(to, from)| (to - from).abs()).fold(0.0, f32::max)
+    };
+    let furthest = (0..cpu.tensors().len()).map(moved).fold(0.0, f32::max);
+    assert!(
+        furthest > 20.0 * OF_WEIGHTS,
+        "{arch}: a step of {furthest} proves nothing"
+    );
     for (index, spec) in cpu.tensors().iter().enumerate() {
         assert_close(
             on_gpu.real(index),
             on_cpu.real(index),
+            OF_WEIGHTS,
             &format!("{arch}: {}", spec.name),
         );
         assert_eq!(on_gpu.count(index), on_cpu.count(index));
@@ -105,12 +119,12 @@ fn equal_on_both(arch: Arch) {
 
 #[test]
 fn the_small_network_computes_the_same() {
-    equal_on_both(Arch::SmallCnn);
+    equal_on_both(Arch::SmallCnn, 1.0);
 }
 
 #[test]
 fn resnet18_computes_the_same() {
-    equal_on_both(Arch::Resnet18);
+    equal_on_both(Arch::Resnet18, 0.1);
 }
 
 #[test]

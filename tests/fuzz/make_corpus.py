@@ -8,6 +8,7 @@ import zlib
 
 HERE = pathlib.Path(__file__).parent / "corpus"
 JPEG = pathlib.Path(__file__).parents[1] / "parity" / "jpeg"
+MODELS = pathlib.Path(__file__).parents[1] / "parity" / "models"
 PICTURES = pathlib.Path(__file__).parents[1] / "parity" / "pictures" / "streams"
 
 
@@ -175,7 +176,7 @@ def real_files():
 
 
 def main():
-    for target in ("reader", "aggregate", "arguments", "jpeg", "pictures", "dicom"):
+    for target in ("reader", "aggregate", "arguments", "jpeg", "pictures", "dicom", "pytorch"):
         (HERE / target).mkdir(parents=True, exist_ok=True)
     for name, content in READER.items():
         (HERE / "reader" / name).write_bytes(content)
@@ -197,6 +198,10 @@ def main():
                 (HERE / "pictures" / f"{file.name}-{decoder}").write_bytes(bytes([decoder]) + file.read_bytes())
     for name, content in [*dicom_files(), *real_files()]:
         (HERE / "dicom" / name).write_bytes(content)
+    for file in MODELS.glob("*.pt"):
+        # The pickles are at either end; the weights between them are no structure.
+        content = file.read_bytes()
+        (HERE / "pytorch" / file.name).write_bytes(content[:6000] + content[-2000:] if len(content) > 8000 else content)
     for name, line in ARGUMENTS.items():
         (HERE / "arguments" / name).write_text(line.replace(" ", "\n"))
 

@@ -7,7 +7,7 @@ export RUSTC_BOOTSTRAP=1
 seconds=${1:-600}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(reader aggregate arguments jpeg pictures dicom)
+[ ${#targets[@]} -gt 0 ] || targets=(reader aggregate arguments jpeg pictures dicom pytorch)
 python3 tests/fuzz/make_corpus.py
 for target in "${targets[@]}"; do
   cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none "$target" -- \

@@ -12,26 +12,10 @@ use contract::{
 use safetensors::Dtype;
 
 use super::{
-    Model, ModelFile, Role, TensorSpec, Weights, pytorch,
+    Model, ModelFile, Role, TensorSpec, Weights,
     weights::{Values, draw},
 };
-
-/// What the values of a tensor in a file are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
-    F32,
-    I64,
-    /// Another, which no network here has.
-    Other(String),
-}
-
-/// A tensor in a file, row-major and little-endian.
-#[derive(Debug)]
-pub(super) struct Found<'a> {
-    pub(super) kind: Kind,
-    pub(super) shape: Vec<usize>,
-    pub(super) data: &'a [u8],
-}
+use crate::pytorch::{self, Found, Kind};
 
 /// Reads the weights of `model` from a safetensors file or one of `torch.save`, told apart by their content.
 ///

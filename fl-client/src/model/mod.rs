@@ -10,8 +10,6 @@ mod frozen;
 mod import;
 mod layers;
 mod pass;
-mod pickle;
-mod pytorch;
 mod resnet;
 mod schema;
 mod small_cnn;

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{import::Kind, pytorch::storage_kind};
+use super::{Kind, storage_kind};
 
 /// A small value, or the place of a larger one.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,12 +5,33 @@
 //! numbers, texts, tuples, lists and dictionaries are known here, and of the functions it may call only three, each
 //! understood rather than called. Everything else is refused by name. Sizes are checked against the file's before use.
 
+mod pickle;
+
 use std::collections::BTreeMap;
 
-use super::{
-    import::{Found, Kind},
-    pickle::{Item, Pickle, Storage, Value},
-};
+use pickle::{Item, Pickle, Storage, Value};
+
+/// What the values of a tensor in a file are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// 32-bit floating point.
+    F32,
+    /// 64-bit integers.
+    I64,
+    /// Another, which no network here has.
+    Other(String),
+}
+
+/// A tensor in a file, row-major and little-endian.
+#[derive(Debug)]
+pub struct Found<'a> {
+    /// Of its values.
+    pub kind: Kind,
+    /// Its dimensions, outermost first.
+    pub shape: Vec<usize>,
+    /// Its values.
+    pub data: &'a [u8],
+}
 
 /// The largest pickle read, in bytes; that of a network with a thousand tensors has less than one.
 const MAX_PICKLE: usize = 4 << 20;
@@ -27,12 +48,15 @@ const MAGIC: &[u8] = &[
 ];
 
 /// Whether the bytes are a file of PyTorch's.
-pub(super) fn is_pytorch(bytes: &[u8]) -> bool {
+pub fn is_pytorch(bytes: &[u8]) -> bool {
     bytes.starts_with(ZIP) || bytes.starts_with(MAGIC)
 }
 
-/// The tensors of the state dictionary in a file, or what is wrong with it.
-pub(super) fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, Found<'_>>, String> {
+/// The tensors of the state dictionary in a file.
+///
+/// # Errors
+/// What is wrong with the file, in words.
+pub fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, Found<'_>>, String> {
     if bytes.starts_with(ZIP) {
         let entries = entries(bytes)?;
         let (pickle, root) = entries
@@ -196,7 +220,7 @@ fn entries(bytes: &[u8]) -> Result<BTreeMap<&str, &[u8]>, String> {
 }
 
 /// What a storage class holds, and bytes of one value.
-pub(super) fn storage_kind(class: &str) -> Option<(Kind, usize)> {
+fn storage_kind(class: &str) -> Option<(Kind, usize)> {
     Some(match class.strip_prefix("torch ")? {
         "FloatStorage" => (Kind::F32, 4),
         "LongStorage" => (Kind::I64, 8),
