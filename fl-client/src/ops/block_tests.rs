@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::{
     block_stock as stock,
-    tests::{assert_close, gradient, host, leaf, mixed},
+    tests::{assert_close, assert_same_bits_on_any_threads, gradient, host, leaf, mixed},
     *,
 };
 
@@ -107,24 +107,12 @@ proptest! {
 
 #[test]
 fn blocks_give_the_same_bits_on_one_two_and_four_threads() {
-    let everything = || {
+    assert_same_bits_on_any_threads(|| {
         let mut all = grouped([3, 40, 33, 31], [40, 1, 5, 5], Slide::square(2, 2), true);
         all.extend(grouped([3, 40, 33, 31], [40, 1, 3, 3], Slide::square(1, 1), true));
         all.extend(gated([3, 40, 33, 31], true));
         all.extend(joined([3, 40, 33, 31], 7, true));
         all.extend((0..3).flat_map(|what| alone([3, 40, 33, 31], what, true)));
-        let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
-        all.into_iter().map(bits).collect::<Vec<_>>()
-    };
-    let on = |threads| {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap()
-            .install(everything)
-    };
-    let one = on(1);
-    for threads in [2, 4] {
-        assert!(on(threads) == one, "{threads} threads");
-    }
+        all
+    });
 }

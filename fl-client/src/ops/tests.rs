@@ -294,19 +294,21 @@ fn results_are_the_same_bits_on_one_two_and_four_threads() {
         slide: Slide::square(2, 1),
         relu: true,
     };
-    let everything = || {
+    assert_same_bits_on_any_threads(|| {
         let mut results: Vec<_> = cases.iter().flat_map(|case| convolve(case, true)).collect();
         results.extend((0..4).flat_map(|what| normalise([5, 7, 33, 31], what, true)));
         results.extend(pooled([3, 5, 33, 31], pool, true));
+        results
+    });
+}
+
+/// Runs `everything` on one, two and four threads.
+pub(super) fn assert_same_bits_on_any_threads(everything: impl Fn() -> Vec<Vec<f32>> + Sync) {
+    let on = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        let results = pool.build().unwrap().install(&everything);
         let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
         results.into_iter().map(bits).collect::<Vec<_>>()
-    };
-    let on = |threads| {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap()
-            .install(everything)
     };
     let one = on(1);
     for threads in [2, 4] {
