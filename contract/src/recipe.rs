@@ -276,13 +276,13 @@ pub struct LocalPrivacy {
     pub delta: f64,
 }
 
-/// Numbers that matrix products and convolutions are computed with; weights and sums stay 32 bits wide.
+/// Numbers that convolutions are computed with in training; weights and sums stay 32 bits wide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// 32 bits.
     F32,
-    /// bfloat16 factors, 32-bit sums; `fl-client` refuses it until it is built.
+    /// bfloat16 factors, 32-bit sums.
     Bf16,
 }
 

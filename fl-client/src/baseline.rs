@@ -64,7 +64,7 @@ pub fn run(args: &BaselineArgs) -> Result<(), JobError> {
         spec_digest,
     };
     let (global_header, model, mut weights) = expected.model(global.path(), Round(0))?;
-    let model = model.at(Place::find(*device)?);
+    let model = model.at(Place::find(*device)?.able_to(recipe.precision)?);
     let shards = open_shards(&expected, *kind, *client, &files, model.input())?;
     let test = expected.shard(test_shard.path(), Owner::Test, model.input())?;
     same_target(test_shard.path(), &global_header, &test)?;

@@ -11,8 +11,15 @@ use std::{
     sync::OnceLock,
 };
 
-use burn::tensor::{Device, Tensor};
-use contract::{exit::JobExit, job::JobError, recipe::DeviceChoice, training::Backend};
+use burn::tensor::{Device, FloatDType, Tensor};
+use contract::{
+    exit::JobExit,
+    job::JobError,
+    recipe::{DeviceChoice, Precision},
+    training::Backend,
+};
+
+use crate::ops::multiplies_bf16;
 
 /// Limits the CUDA devices of a process, and gives them their places; the driver reads it.
 const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
@@ -84,6 +91,28 @@ impl Place {
             eprintln!("{line}");
         }
         Ok(found.place)
+    }
+
+    /// This place, if it can train in `precision`; says on standard error where that takes longer than full precision.
+    ///
+    /// # Errors
+    /// `DeviceMissing` if a GPU has no such numbers.
+    pub fn able_to(self, precision: Precision) -> Result<Self, JobError> {
+        match (precision, self.backend) {
+            (Precision::F32, _) => {}
+            (Precision::Bf16, Backend::Cpu) if !multiplies_bf16() => eprintln!(
+                "this processor has no instructions for bfloat16 (AVX512-BF16): `precision: bf16` takes longer here than `f32`"
+            ),
+            (Precision::Bf16, Backend::Cpu) => {}
+            (Precision::Bf16, Backend::Cuda | Backend::Webgpu) => {
+                if !self.device.supports_dtype(FloatDType::BF16) {
+                    let text = format!("{} does not compute with bfloat16", kind(self.backend));
+                    let help = "train with `precision: f32`, on another GPU, or with `--device cpu`";
+                    return Err(JobError::new(JobExit::DeviceMissing, text).help(help));
+                }
+            }
+        }
+        Ok(self)
     }
 
     /// To burn, without gradients.

@@ -5,11 +5,10 @@
 use std::path::Path;
 
 use contract::{
-    exit::JobExit,
     job::JobError,
     recipe::{
         Augment, ClassWeights, Decay, EarlyStop, LocalPrivacy, Loss, LossKind, Method, OptimizerState,
-        Precision, Recipe, Schedule,
+        Recipe, Schedule,
     },
     training::{Moments, Optimizer},
 };
@@ -22,7 +21,7 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Reads a recipe.
 ///
 /// # Errors
-/// `InputMissing`, `Io` or `InputInvalid` naming the file and the value; `Usage` for what is not built yet.
+/// `InputMissing`, `Io` or `InputInvalid` naming the file and the value.
 pub fn open(path: &Path) -> Result<Recipe, JobError> {
     let version = Version {
         field: "fedwing_recipe",
@@ -30,13 +29,7 @@ pub fn open(path: &Path) -> Result<Recipe, JobError> {
     };
     let recipe: Recipe = document::read(path, MAX_BYTES, version, |recipe: &Recipe| recipe.fedwing_recipe)?;
     check(&recipe).map_err(|reason| JobError::invalid(path, reason))?;
-    match recipe.precision {
-        Precision::F32 => Ok(recipe),
-        Precision::Bf16 => Err(JobError::new(
-            JobExit::Usage,
-            "`precision: bf16` is not built yet",
-        )),
-    }
+    Ok(recipe)
 }
 
 /// Proves the bounds of the course of training; the first value out of them as an error.

@@ -86,7 +86,7 @@ pub fn run(args: &TrainArgs) -> Result<(), JobError> {
         spec_digest,
     };
     let (header, model, weights) = expected.model(global.path(), before)?;
-    let model = model.at(Place::find(*device)?);
+    let model = model.at(Place::find(*device)?.able_to(recipe.precision)?);
     let residual = match (residual_in, residual_out) {
         (Some(file), Some(_)) => Some(expected.residual(file.path(), *client, *round, &model)?),
         (None, Some(_)) => Some(Residual::zeros(&model)),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use contract::{
     ids::Seed,
-    recipe::{Across, ClassWeights, Decay, Loss, LossKind, Schedule},
+    recipe::{Across, ClassWeights, Decay, Loss, LossKind, Precision, Schedule},
     training::{Arch, Moments, Optimizer, Target},
 };
 use fl_client::{
@@ -251,6 +251,7 @@ fn steps_with_every_option_end_at_the_weights_of_pytorch() {
             criterion: &criterion,
             frozen: &Frozen::matching(&model, &patterns).unwrap(),
             clip_norm: clipped.then_some(0.3),
+            precision: Precision::F32,
         };
         let (mut weights, mut descent) = (filled(&model), Descent::new(rule));
         let mut seen = Norms::default();

@@ -4,7 +4,7 @@
 
 use contract::{
     ids::Seed,
-    recipe::{LocalPrivacy, Recipe},
+    recipe::{LocalPrivacy, Precision, Recipe},
     training::{Arch, Optimizer, Target},
 };
 use fl_client::{
@@ -128,6 +128,7 @@ fn three_steps(model: &Model, method: &mut dyn Adjust, golden: &Value) -> Weight
         criterion: &criterion,
         frozen: &frozen,
         clip_norm: None,
+        precision: Precision::F32,
     };
     let (mut weights, mut descent) = (start(model), Descent::new(SGD));
     let mut noting = Noting {
@@ -219,6 +220,7 @@ fn private_gradient(model: &Model, rule: LocalPrivacy, expected: u32) -> (Vec<Ve
         criterion: &criterion,
         frozen: &frozen,
         clip_norm: None,
+        precision: Precision::F32,
     };
     let (mut weights, mut descent) = (start(model), Descent::new(SGD));
     let (_, plain) = stepper.gradient(&weights, batch()).unwrap();

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use contract::recipe::Precision;
 use contract::{
     ids::Seed,
     training::{Arch, Head, Optimizer},
@@ -93,8 +94,13 @@ fn images(model: &Model) -> (Vec<f32>, [usize; 4]) {
 }
 
 /// One step on the same batch; the loss.
-fn step(model: &Model, weights: &mut Weights, descent: &mut Descent, frozen: &Frozen) -> f32 {
-    let mut pass = Pass::new(model, weights, Mode::Training, frozen);
+fn step(
+    model: &Model,
+    weights: &mut Weights,
+    descent: &mut Descent,
+    (frozen, precision): (&Frozen, Precision),
+) -> f32 {
+    let mut pass = Pass::new(model, weights, Mode::Training, frozen).in_precision(precision);
     let (pixels, shape) = images(model);
     let images = pass.input(pixels, shape);
     let logits = model.forward(&mut pass, images).unwrap();
@@ -137,7 +143,14 @@ fn assert_follows(model: &Model, steps: usize, tolerance: f32) {
     assert_near(&logits(model, &weights), &format!("{name}.logits"), 1e-4);
     let mut descent = Descent::new(rule());
     let losses: Vec<f32> = (0..steps)
-        .map(|_| step(model, &mut weights, &mut descent, &Frozen::none()))
+        .map(|_| {
+            step(
+                model,
+                &mut weights,
+                &mut descent,
+                (&Frozen::none(), Precision::F32),
+            )
+        })
         .collect();
     assert_near(&losses, &format!("{name}.loss"), 1e-4);
     let expected = golden(&format!("{name}.digest"));
@@ -202,20 +215,32 @@ fn parameters_are_as_many_as_in_torchvision() {
 fn every_network_trains_to_the_same_bits_on_one_two_and_four_threads() {
     for arch in Arch::ALL {
         let model = model(*arch, 1, 32);
-        let train = || {
+        let train = |precision| {
             let (mut weights, mut descent) = (Weights::start(&model, Seed(5)), Descent::new(rule()));
-            for _ in 0..2 {
-                step(&model, &mut weights, &mut descent, &Frozen::none());
-            }
+            let losses = [(); 2].map(|()| {
+                let how = (&Frozen::none(), precision);
+                step(&model, &mut weights, &mut descent, how)
+            });
             let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
-            weights.into_reals().into_iter().map(bits).collect::<Vec<_>>()
+            let weights: Vec<_> = weights.into_reals().into_iter().map(bits).collect();
+            (losses, weights)
         };
-        let on = |threads| {
+        let on = |threads, precision| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-            pool.build().unwrap().install(train)
+            pool.build().unwrap().install(|| train(precision))
         };
-        let one = on(1);
-        assert!(on(2) == one && on(4) == one, "{arch}");
+        let [whole, half] = [Precision::F32, Precision::Bf16].map(|precision| {
+            let one = on(1, precision);
+            assert!(
+                on(2, precision) == one && on(4, precision) == one,
+                "{arch} in {precision:?}"
+            );
+            one
+        });
+        assert_ne!(whole.1, half.1, "{arch}: the precision has no effect");
+        // Normalisations over a few values each enlarge what rounding does: the first loss only.
+        let (a, b) = (whole.0[0], half.0[0]);
+        assert!((a - b).abs() < 0.25 * a, "{arch}: {a} in full, {b} in half");
     }
 }
 
@@ -226,7 +251,8 @@ fn frozen_tensors_stay_and_frozen_norms_keep_their_statistics() {
     let frozen = Frozen::matching(&model, &patterns).unwrap();
     let start = Weights::start(&model, Seed(5));
     let mut weights = start.clone();
-    step(&model, &mut weights, &mut Descent::new(rule()), &frozen);
+    let how = (&frozen, Precision::F32);
+    step(&model, &mut weights, &mut Descent::new(rule()), how);
     for place in 0..model.tensors().len() {
         let same = weights.real(place) == start.real(place) && weights.count(place) == start.count(place);
         assert_eq!(

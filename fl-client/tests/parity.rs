@@ -4,6 +4,7 @@
 
 use contract::{
     ids::Seed,
+    recipe::Precision,
     training::{Arch, Optimizer, Target},
 };
 use fl_client::{
@@ -100,6 +101,7 @@ fn steps(model: &Model, rule: Optimizer, batch: impl Fn() -> Batch, count: usize
         criterion: &Criterion::plain(Target::Classes, model.input().classes as usize),
         frozen: &Frozen::none(),
         clip_norm: None,
+        precision: Precision::F32,
     };
     let losses: Vec<f32> = (0..count)
         .map(|_| {

@@ -1,4 +1,4 @@
-//! Trains or evaluates a network on drawn images as `fl-client` does: `train_step ARCH train|infer BATCH STEPS THREADS`.
+//! Trains or evaluates a network on drawn images as `fl-client` does: `train_step ARCH train|infer BATCH STEPS THREADS [bf16]`.
 //!
 //! Two steps come before the clock starts. Prints JSON: milliseconds of every step (forward, backward, and SGD with
 //! momentum and weight decay), processor seconds a step, and the largest resident size in bytes.
@@ -7,6 +7,7 @@ use std::{process::ExitCode, time::Instant};
 
 use contract::{
     ids::Seed,
+    recipe::Precision,
     training::{Arch, Optimizer, Target},
 };
 use fl_client::{
@@ -39,8 +40,12 @@ fn main() -> ExitCode {
 
 fn run() -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let [arch, mode, batch, steps, threads] = words.as_slice() else {
-        return Err("give ARCH train|infer BATCH STEPS THREADS".into());
+    let (words, precision) = match words.split_last() {
+        Some((last, before)) if last == "bf16" => (before, Precision::Bf16),
+        _ => (words.as_slice(), Precision::F32),
+    };
+    let [arch, mode, batch, steps, threads] = words else {
+        return Err("give ARCH train|infer BATCH STEPS THREADS [bf16]".into());
     };
     let arch: Arch = arch.parse()?;
     let (batch, steps): (usize, usize) = (batch.parse()?, steps.parse()?);
@@ -78,6 +83,7 @@ fn run() -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
                 criterion: &Criterion::plain(Target::Classes, input.classes as usize),
                 frozen: &frozen,
                 clip_norm: None,
+                precision,
             };
             let mut descent = Descent::new(Optimizer::Sgd {
                 learning_rate: 0.001,
@@ -101,7 +107,7 @@ fn run() -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
                 times.push(begin.elapsed().as_secs_f64() * 1e3);
             }
         } else {
-            let mut pass = Pass::new(&model, &weights, Mode::Evaluation, &frozen);
+            let mut pass = Pass::new(&model, &weights, Mode::Evaluation, &frozen).in_precision(precision);
             for step in 0..WARM + steps {
                 let images = pass.input(pixels.clone(), shape);
                 if step == WARM {

@@ -147,6 +147,7 @@ pub fn fit(
             criterion: &criterion,
             frozen: &frozen,
             clip_norm: recipe.clip_norm,
+            precision: recipe.precision,
         },
         samples,
         course,

@@ -2,11 +2,12 @@
 //!
 //! In: weights, a batch, an optimiser. Out: changed weights and the batch's loss. Start at [`Stepper::take`].
 
-use contract::{exit::JobExit, job::JobError};
+use contract::{exit::JobExit, job::JobError, recipe::Precision};
 use rayon::prelude::*;
 
 use super::loss::{Criterion, Total};
 use crate::{
+    allocator,
     batches::Batch,
     model::{Frozen, LoneValue, Mode, Model, Pass, StepResult, Weights},
     optim::{Descent, NotFinite},
@@ -50,6 +51,8 @@ pub struct Stepper<'a> {
     pub frozen: &'a Frozen,
     /// Largest norm of the gradient.
     pub clip_norm: Option<f64>,
+    /// What convolutions are computed in.
+    pub precision: Precision,
 }
 
 /// Why a step could not be taken.
@@ -92,7 +95,8 @@ impl Stepper<'_> {
             shape,
             labels,
         } = batch;
-        let mut pass = Pass::new(self.model, weights, Mode::Training, self.frozen);
+        let mut pass =
+            Pass::new(self.model, weights, Mode::Training, self.frozen).in_precision(self.precision);
         let images = pass.input(pixels, shape);
         let logits = self.model.forward(&mut pass, images).map_err(Trouble::Batch)?;
         let dims = logits.dims();
@@ -128,6 +132,8 @@ impl Stepper<'_> {
         }
         descent.step(weights, &result).map_err(Trouble::Weight)?;
         weights.follow(&result);
+        drop(result);
+        allocator::step_over();
         Ok(())
     }
 }

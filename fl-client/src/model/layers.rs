@@ -79,7 +79,7 @@ impl Conv2d {
             x,
             pass.tensor(self.weight),
             self.bias.map(|bias| pass.tensor(bias)),
-            self.slide,
+            pass.conv_options(self.slide),
         )
     }
 }
@@ -236,7 +236,14 @@ impl BatchNorm2d {
         let count = self.count(&x)?;
         let (affine, (weight, slide)) = (self.affine(pass), conv.filter());
         let weight = pass.tensor(weight);
-        let normalized = ops::batch_norm_conv2d(x, affine, NORM_EPSILON, activation, weight, slide);
+        let normalized = ops::batch_norm_conv2d(
+            x,
+            affine,
+            NORM_EPSILON,
+            activation,
+            weight,
+            pass.conv_options(slide),
+        );
         Ok(self.recorded(pass, normalized, count))
     }
 

@@ -1,8 +1,10 @@
 //! One way through a network: weights as tensors, and what the way leaves behind.
 
 use burn::tensor::{Device, Tensor, TensorData, Transaction};
+use contract::recipe::Precision;
 
 use super::{Frozen, Model, Role, TensorSpec, Weights, layers::NORM_MOMENTUM, schema::Slot, weights::Values};
+use crate::ops::{ConvOptions, Slide};
 
 /// Whether gradients and batch statistics are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,7 @@ pub struct Pass {
     tensors: Vec<Option<(Tensor<1>, Vec<usize>)>>,
     trained: Vec<Slot>,
     frozen: Frozen,
+    precision: Precision,
     statistics: Vec<BatchStatistics>,
 }
 
@@ -84,7 +87,21 @@ impl Pass {
             tensors,
             trained,
             frozen: frozen.clone(),
+            precision: Precision::F32,
             statistics: Vec::new(),
+        }
+    }
+
+    /// Computes convolutions in `precision`; in full precision if never called.
+    pub fn in_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// How a convolution of this pass computes whose kernel moves by `slide`.
+    pub(super) fn conv_options(&self, slide: Slide) -> ConvOptions {
+        ConvOptions {
+            slide,
+            precision: self.precision,
         }
     }
 

@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use contract::recipe::Precision;
 use rayon::prelude::*;
 
 use super::{
@@ -20,8 +21,11 @@ const TILE_VALUES: usize = 1 << 18;
 /// Images with fewer output pixels than this share a tile, so that products have enough columns.
 const GROUP_COLUMNS: usize = 256;
 
-/// Input channels of one task in the gradients.
+/// Input channels of one task in the gradient of the images.
 const GROUP_CHANNELS: usize = 32;
+
+/// Values of a patch in one task of the weight gradient, more or less: enough columns for its products.
+const GROUP_ROWS: usize = 288;
 
 /// Tasks the weight gradient is split into, at least where the shapes allow it.
 const WEIGHT_TASKS: usize = 16;
@@ -69,6 +73,26 @@ impl Slide {
     }
 }
 
+/// How a convolution's kernel moves, and what its products are computed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConvOptions {
+    /// Step and border.
+    pub slide: Slide,
+    /// Precision of the operands of products on the CPU; sums are in `f32`. Kernels of 3×3 that move by one pixel are
+    /// filtered in `f32` whatever it is, which takes fewer products still.
+    pub precision: Precision,
+}
+
+impl From<Slide> for ConvOptions {
+    /// In full precision.
+    fn from(slide: Slide) -> Self {
+        Self {
+            slide,
+            precision: Precision::F32,
+        }
+    }
+}
+
 /// The shapes of a convolution: N×C×H×W images, O×C×kh×kw weights, N×O×oh×ow outputs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Geometry {
@@ -78,6 +102,7 @@ pub(super) struct Geometry {
     pub(super) outputs: usize,
     pub(super) kernel: [usize; 2],
     pub(super) slide: Slide,
+    pub(super) precision: Precision,
     pub(super) out: [usize; 2],
 }
 
@@ -93,7 +118,8 @@ impl Geometry {
     ///
     /// # Panics
     /// If the channels differ or the kernel does not fit.
-    pub(super) fn new(images: [usize; 4], weights: [usize; 4], slide: Slide) -> Self {
+    pub(super) fn new(images: [usize; 4], weights: [usize; 4], options: ConvOptions) -> Self {
+        let ConvOptions { slide, precision } = options;
         let [batch, channels, height, width] = images;
         let [outputs, expected, kh, kw] = weights;
         assert_eq!(channels, expected, "images and weights differ in channels");
@@ -105,6 +131,7 @@ impl Geometry {
             outputs,
             kernel: [kh, kw],
             slide,
+            precision,
             out,
         }
     }
@@ -282,6 +309,7 @@ fn forward_tile(
             multiply(
                 product,
                 Destination::Overwrite,
+                g.precision,
                 weights,
                 Matrix::new(patches, patch, columns, columns),
             );
@@ -310,7 +338,16 @@ fn forward_tile(
     let product = |patches: Matrix<'_>| {
         // SAFETY: row `o` of the product is this tile's rows of plane (image, o): inside the buffer, written by no other
         // task, and initialised just above if it is added to.
-        unsafe { multiply_into(out.at(start(image, 0)), plane, mode, weights, patches) }
+        unsafe {
+            multiply_into(
+                out.at(start(image, 0)),
+                plane,
+                mode,
+                g.precision,
+                weights,
+                patches,
+            )
+        }
     };
     if g.is_pointwise() {
         let pixels = &g.image(images, image)[tile.rows.start * g.out[1]..];
@@ -333,7 +370,8 @@ pub(super) fn weight_gradient(images: &[f32], grad: &[f32], geometry: &Geometry)
     if winograd::suits(g) {
         return winograd::weight_gradient(images, grad, g);
     }
-    let groups: Vec<Range<usize>> = split(g.channels, g.channels.div_ceil(GROUP_CHANNELS));
+    let taps = g.taps();
+    let groups = split(g.channels, (g.channels * taps).div_ceil(GROUP_ROWS));
     let blocks = split(g.batch, WEIGHT_TASKS.div_ceil(groups.len().max(1)).min(g.batch));
     let tasks: Vec<_> = groups
         .iter()
@@ -343,7 +381,6 @@ pub(super) fn weight_gradient(images: &[f32], grad: &[f32], geometry: &Geometry)
         .par_iter()
         .map(|(group, block)| weight_gradient_part(images, grad, g, (*group).clone(), (*block).clone()))
         .collect();
-    let taps = g.taps();
     let mut out = vec![0.0; g.outputs * g.channels * taps];
     out.par_chunks_mut((g.channels * taps).max(1))
         .enumerate()
@@ -375,8 +412,14 @@ fn weight_gradient_part(
         let columns = tile.images.len() * per_image;
         with_scratch((rows + g.outputs) * columns, |scratch| {
             let (patches, gathered) = scratch.split_at_mut(rows * columns);
-            g.unfold(images, channels.clone(), &tile, patches);
-            let patches = Matrix::new(patches, rows, columns, columns).transposed();
+            let patches = if g.is_pointwise() && tile.images.len() == 1 {
+                let image = g.image(images, tile.images.start);
+                let pixels = &image[channels.start * plane + tile.rows.start * g.out[1]..];
+                Matrix::new(pixels, rows, columns, plane).transposed()
+            } else {
+                g.unfold(images, channels.clone(), &tile, patches);
+                Matrix::new(patches, rows, columns, columns).transposed()
+            };
             let first = tile.images.start * g.outputs * plane;
             let grad = if tile.images.len() == 1 {
                 Matrix::new(
@@ -393,7 +436,7 @@ fn weight_gradient_part(
                 }
                 Matrix::new(gathered, g.outputs, columns, columns)
             };
-            multiply(&mut out, Destination::Accumulate, grad, patches);
+            multiply(&mut out, Destination::Accumulate, g.precision, grad, patches);
         });
     }
     out
@@ -422,7 +465,11 @@ pub(super) fn image_gradient(weights: &[f32], grad: &[f32], geometry: &Geometry)
             padding: [top, left],
         };
         let shape = [g.channels, g.outputs, g.kernel[0], g.kernel[1]];
-        let turned = Geometry::new(g.output(), shape, slide);
+        let options = ConvOptions {
+            slide,
+            precision: g.precision,
+        };
+        let turned = Geometry::new(g.output(), shape, options);
         if winograd::suits(&turned) {
             return winograd::forward(grad, winograd::Kernels::Turned(weights), None, &turned);
         }
@@ -451,7 +498,13 @@ pub(super) fn image_gradient(weights: &[f32], grad: &[f32], geometry: &Geometry)
                     let first = group * GROUP_CHANNELS;
                     let channels = first..first + planes.len() / plane;
                     with_scratch(channels.len() * taps * out_plane, |patches| {
-                        multiply(patches, Destination::Overwrite, weights(&channels), grad);
+                        multiply(
+                            patches,
+                            Destination::Overwrite,
+                            g.precision,
+                            weights(&channels),
+                            grad,
+                        );
                         for (patches, plane) in patches
                             .chunks_exact(taps * out_plane)
                             .zip(planes.chunks_exact_mut(plane))

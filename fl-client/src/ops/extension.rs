@@ -19,7 +19,7 @@ use burn::{
 };
 
 use super::{
-    conv::{self, Geometry, Slide},
+    conv::{self, ConvOptions, Geometry},
     norm::{self, Activation, Affine, After, Planes, Saved},
     pool::{self, Pool},
 };
@@ -39,13 +39,13 @@ pub struct Normalized<B: Backend> {
 #[backend_extension(Flex, Autodiff)]
 pub trait TrainOps: Backend {
     /// Convolution without a bias.
-    fn conv2d(x: FloatTensor<Self>, weight: FloatTensor<Self>, slide: Slide) -> FloatTensor<Self>;
+    fn conv2d(x: FloatTensor<Self>, weight: FloatTensor<Self>, options: ConvOptions) -> FloatTensor<Self>;
     /// Convolution with a bias.
     fn conv2d_bias(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        slide: Slide,
+        options: ConvOptions,
     ) -> FloatTensor<Self>;
     /// Batch normalisation with the batch's statistics.
     fn batch_norm(
@@ -112,8 +112,13 @@ pub(super) fn lift(tensor: FlexTensor) -> FloatTensor<Autodiff<Flex>> {
 
 // ---- convolution
 
-fn conv_forward(x: &FlexTensor, weight: &FlexTensor, bias: Option<&FlexTensor>, slide: Slide) -> FlexTensor {
-    let geometry = Geometry::new(shape(x), shape(weight), slide);
+fn conv_forward(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    bias: Option<&FlexTensor>,
+    options: ConvOptions,
+) -> FlexTensor {
+    let geometry = Geometry::new(shape(x), shape(weight), options);
     let bias = bias.map(FlexTensor::storage);
     tensor(
         conv::forward(x.storage(), weight.storage(), bias, &geometry),
@@ -125,12 +130,12 @@ fn conv_forward(x: &FlexTensor, weight: &FlexTensor, bias: Option<&FlexTensor>, 
 struct ConvState {
     x: FlexTensor,
     weight: FlexTensor,
-    slide: Slide,
+    options: ConvOptions,
 }
 
 impl ConvState {
     fn geometry(&self) -> Geometry {
-        Geometry::new(shape(&self.x), shape(&self.weight), self.slide)
+        Geometry::new(shape(&self.x), shape(&self.weight), self.options)
     }
     fn image_gradient(&self, grad: &FlexTensor) -> FlexTensor {
         let values = conv::image_gradient(self.weight.storage(), grad.storage(), &self.geometry());
@@ -308,12 +313,12 @@ impl Backward<Flex, 1> for PoolBackward {
 // ---- the backends
 
 impl TrainOps for Flex {
-    fn conv2d(x: FlexTensor, weight: FlexTensor, slide: Slide) -> FlexTensor {
-        conv_forward(&packed(x), &packed(weight), None, slide)
+    fn conv2d(x: FlexTensor, weight: FlexTensor, options: ConvOptions) -> FlexTensor {
+        conv_forward(&packed(x), &packed(weight), None, options)
     }
 
-    fn conv2d_bias(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, slide: Slide) -> FlexTensor {
-        conv_forward(&packed(x), &packed(weight), Some(&packed(bias)), slide)
+    fn conv2d_bias(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, options: ConvOptions) -> FlexTensor {
+        conv_forward(&packed(x), &packed(weight), Some(&packed(bias)), options)
     }
 
     fn batch_norm(
@@ -405,12 +410,12 @@ impl EvalOps for Flex {
 }
 
 impl<C: CheckpointStrategy> TrainOps for Autodiff<Flex, C> {
-    fn conv2d(x: FloatTensor<Self>, weight: FloatTensor<Self>, slide: Slide) -> FloatTensor<Self> {
+    fn conv2d(x: FloatTensor<Self>, weight: FloatTensor<Self>, options: ConvOptions) -> FloatTensor<Self> {
         let step = <ConvBackward as Backward<Flex, 2>>::prepare::<C>(ConvBackward, [x.node(), weight.node()]);
         let (x, weight) = (packed(x.into_primitive()), packed(weight.into_primitive()));
-        let out = conv_forward(&x, &weight, None, slide);
+        let out = conv_forward(&x, &weight, None, options);
         match step.compute_bound().stateful() {
-            OpsKind::Tracked(step) => step.finish(ConvState { x, weight, slide }, out),
+            OpsKind::Tracked(step) => step.finish(ConvState { x, weight, options }, out),
             OpsKind::UnTracked(step) => step.finish(out),
         }
     }
@@ -419,14 +424,14 @@ impl<C: CheckpointStrategy> TrainOps for Autodiff<Flex, C> {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        slide: Slide,
+        options: ConvOptions,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), weight.node(), bias.node()];
         let step = <ConvBackward as Backward<Flex, 3>>::prepare::<C>(ConvBackward, nodes);
         let (x, weight) = (packed(x.into_primitive()), packed(weight.into_primitive()));
-        let out = conv_forward(&x, &weight, Some(&packed(bias.into_primitive())), slide);
+        let out = conv_forward(&x, &weight, Some(&packed(bias.into_primitive())), options);
         match step.compute_bound().stateful() {
-            OpsKind::Tracked(step) => step.finish(ConvState { x, weight, slide }, out),
+            OpsKind::Tracked(step) => step.finish(ConvState { x, weight, options }, out),
             OpsKind::UnTracked(step) => step.finish(out),
         }
     }

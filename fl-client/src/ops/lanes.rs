@@ -211,7 +211,7 @@ impl Shuffle for Plain {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(super) mod x86 {
     use std::arch::x86_64::*;
 
     use super::{LANES, Lanes, Shuffle, Shuffled};
@@ -294,6 +294,18 @@ mod x86 {
             let last = _mm512_castps_si512(_mm512_set1_ps(last));
             _mm512_castsi512_ps(_mm512_alignr_epi32::<1>(last, _mm512_castps_si512(vector)))
         }
+    }
+
+    /// Rows become columns.
+    ///
+    /// # Safety
+    /// As [`super::shuffled`].
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
+    pub(in super::super) unsafe fn transposed(mut values: [Lanes; LANES]) -> [Lanes; LANES] {
+        // SAFETY: the features are enabled here.
+        unsafe { Avx512::transpose(&mut values) };
+        values
     }
 
     impl Shuffle for Avx512 {

@@ -1,13 +1,19 @@
 //! Matrix products on one thread, over strided views of slices.
 
+use contract::recipe::Precision;
+
+use super::bf16;
+
 /// A read-only matrix in a slice: element (r, c) is at `r * row_stride + c * column_stride`.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a> {
-    data: &'a [f32],
-    rows: usize,
-    columns: usize,
-    row_stride: usize,
-    column_stride: usize,
+    pub(super) data: &'a [f32],
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    /// 1 where [`Self::column_stride`] is not.
+    pub(super) row_stride: usize,
+    /// 1 where [`Self::row_stride`] is not.
+    pub(super) column_stride: usize,
 }
 
 impl<'a> Matrix<'a> {
@@ -60,13 +66,19 @@ pub(super) enum Destination {
 ///
 /// # Panics
 /// If the inner dimensions differ or `out` is shorter than the product.
-pub(super) fn multiply(out: &mut [f32], mode: Destination, a: Matrix<'_>, b: Matrix<'_>) {
+pub(super) fn multiply(
+    out: &mut [f32],
+    mode: Destination,
+    precision: Precision,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+) {
     assert!(
         a.rows * b.columns <= out.len(),
         "the product does not fit its destination"
     );
     // SAFETY: `out` holds rows of `b.columns` values each, is initialised, and is borrowed mutably.
-    unsafe { multiply_into(out.as_mut_ptr(), b.columns, mode, a, b) }
+    unsafe { multiply_into(out.as_mut_ptr(), b.columns, mode, precision, a, b) }
 }
 
 /// `out = a·b` or `out += a·b` for rows of `out` that are `row_stride` apart.
@@ -78,10 +90,15 @@ pub(super) unsafe fn multiply_into(
     out: *mut f32,
     row_stride: usize,
     mode: Destination,
+    precision: Precision,
     a: Matrix<'_>,
     b: Matrix<'_>,
 ) {
     assert_eq!(a.columns, b.rows, "inner dimensions differ");
+    if precision == Precision::Bf16 {
+        // SAFETY: the caller vouches for `out`.
+        return unsafe { bf16::multiply_into(out, row_stride, mode, a, b) };
+    }
     // SAFETY: `Matrix::new` proved that all elements of `a` and `b` lie in their slices; the caller vouches for `out`.
     unsafe {
         gemm::gemm(
@@ -119,9 +136,9 @@ mod tests {
         let b = [10.0, 1.0];
         let mut out = [100.0, 200.0];
         let (a, b) = (Matrix::new(&a, 2, 2, 3), Matrix::new(&b, 1, 2, 2).transposed());
-        multiply(&mut out, Destination::Accumulate, a, b);
+        multiply(&mut out, Destination::Accumulate, Precision::F32, a, b);
         assert_eq!(out, [112.0, 234.0]);
-        multiply(&mut out, Destination::Overwrite, a, b);
+        multiply(&mut out, Destination::Overwrite, Precision::F32, a, b);
         assert_eq!(out, [12.0, 34.0]);
     }
 

@@ -6,13 +6,14 @@
 //! compute on the CPU (burn's Flex device); on another device every function is made of burn's own operations (`stock`).
 //!
 //! # Numerics
-//! On the CPU: `f32` throughout, channel sums in `f64`. Results are the same bits whatever the number of threads: work is split by
+//! On the CPU: `f32` throughout, channel sums in `f64`, and operands of convolutions in bfloat16 where asked. Results are the same bits whatever the number of threads: work is split by
 //! shape alone and sums keep their order.
 //!
 //! burn's own Flex layers serve as the oracle in the tests. On the CPU they are slower because the weight gradient runs as
 //! products with very few columns and normalisation as a chain of passes on one thread.
 
 mod average;
+mod bf16;
 mod block_extension;
 mod block_stock;
 mod blocks;
@@ -39,8 +40,9 @@ mod tests;
 
 use burn::{backend::Dispatch, tensor::Tensor};
 
+pub(crate) use bf16::is_fast as multiplies_bf16;
 pub use blocks::{gate, grouped_conv2d, halve, join, plane_means, silu};
-pub use conv::Slide;
+pub use conv::{ConvOptions, Slide};
 pub use norm::Activation;
 pub use pool::Pool;
 
@@ -51,14 +53,14 @@ use norm_conv::PairOps;
 ///
 /// # Panics
 /// If the channels differ or the kernel does not fit into the image with its border.
-pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, slide: Slide) -> Tensor<4> {
+pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, options: ConvOptions) -> Tensor<4> {
     if stock::applies(&x) {
-        return stock::conv2d(x, weight, bias, slide);
+        return stock::conv2d(x, weight, bias, options);
     }
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
     Tensor::from_dispatch(match bias {
-        Some(bias) => <Dispatch as TrainOps>::conv2d_bias(x, weight, bias.into_dispatch(), slide),
-        None => <Dispatch as TrainOps>::conv2d(x, weight, slide),
+        Some(bias) => <Dispatch as TrainOps>::conv2d_bias(x, weight, bias.into_dispatch(), options),
+        None => <Dispatch as TrainOps>::conv2d(x, weight, options),
     })
 }
 
@@ -126,12 +128,15 @@ pub fn batch_norm_conv2d(
     epsilon: f32,
     activation: Activation,
     weight: Tensor<4>,
-    slide: Slide,
+    options: ConvOptions,
 ) -> BatchNormOutput {
     if stock::applies(&x) {
         let normalized = stock::batch_norm(x, [gamma, beta], epsilon, activation);
         return BatchNormOutput {
-            out: block_stock::grouped_conv2d(normalized.out, weight, slide),
+            out: match normalized.out.dims()[1] == weight.dims()[1] {
+                true => stock::conv2d(normalized.out, weight, None, options),
+                false => block_stock::grouped_conv2d(normalized.out, weight, options.slide),
+            },
             ..normalized
         };
     }
@@ -141,7 +146,7 @@ pub fn batch_norm_conv2d(
         weight.into_dispatch(),
     );
     let x = x.into_dispatch();
-    <Dispatch as PairOps>::batch_norm_conv2d(x, gamma, beta, weight, slide, epsilon, activation).into()
+    <Dispatch as PairOps>::batch_norm_conv2d(x, gamma, beta, weight, options, epsilon, activation).into()
 }
 
 /// `activation(scale·x + shift)` for each channel, for evaluation: no gradients.

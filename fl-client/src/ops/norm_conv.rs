@@ -16,7 +16,7 @@ use burn::backend::{
 };
 
 use super::{
-    conv::{self, Geometry, Slide},
+    conv::{self, ConvOptions, Geometry},
     extension::{NormState, Normalized, lift, norm_forward, packed, shape, tensor},
     grouped::{self, Groups},
     norm::Activation,
@@ -31,7 +31,7 @@ pub trait PairOps: Backend {
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        slide: Slide,
+        options: ConvOptions,
         epsilon: f32,
         activation: Activation,
     ) -> Normalized<Self>;
@@ -44,11 +44,11 @@ enum Conv {
 }
 
 impl Conv {
-    fn new(images: [usize; 4], weights: [usize; 4], slide: Slide) -> Self {
+    fn new(images: [usize; 4], weights: [usize; 4], options: ConvOptions) -> Self {
         if images[1] == weights[1] {
-            Self::Whole(Geometry::new(images, weights, slide))
+            Self::Whole(Geometry::new(images, weights, options))
         } else {
-            Self::InGroups(Groups::new(images, weights, slide))
+            Self::InGroups(Groups::new(images, weights, options.slide))
         }
     }
 
@@ -79,12 +79,12 @@ fn forward(
     x: &FlexTensor,
     affine: [&FlexTensor; 2],
     weight: &FlexTensor,
-    slide: Slide,
+    options: ConvOptions,
     epsilon: f32,
     activation: Activation,
 ) -> Normalized<Flex> {
     let between = norm_forward(x, affine, None, epsilon, activation);
-    let conv = Conv::new(shape(x), shape(weight), slide);
+    let conv = Conv::new(shape(x), shape(weight), options);
     Normalized {
         out: conv.forward(between.out.storage(), weight.storage()),
         ..between
@@ -97,12 +97,12 @@ impl PairOps for Flex {
         gamma: FlexTensor,
         beta: FlexTensor,
         weight: FlexTensor,
-        slide: Slide,
+        options: ConvOptions,
         epsilon: f32,
         activation: Activation,
     ) -> Normalized<Flex> {
         let affine = [&packed(gamma), &packed(beta)];
-        forward(&packed(x), affine, &packed(weight), slide, epsilon, activation)
+        forward(&packed(x), affine, &packed(weight), options, epsilon, activation)
     }
 }
 
@@ -110,7 +110,7 @@ impl PairOps for Flex {
 struct PairState {
     norm: NormState,
     weight: FlexTensor,
-    slide: Slide,
+    options: ConvOptions,
 }
 
 #[derive(Debug)]
@@ -119,10 +119,14 @@ struct PairBackward;
 impl Backward<Flex, 4> for PairBackward {
     type State = PairState;
     fn backward(self, ops: Ops<PairState, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let PairState { norm, weight, slide } = ops.state;
+        let PairState {
+            norm,
+            weight,
+            options,
+        } = ops.state;
         let [x_node, gamma_node, beta_node, weight_node] = ops.parents;
         let grad = packed(grads.consume::<Flex>(&ops.node));
-        let conv = Conv::new(shape(&norm.x), shape(&weight), slide);
+        let conv = Conv::new(shape(&norm.x), shape(&weight), options);
         if let Some(node) = weight_node {
             let between = norm.saved().output(norm.planes());
             let values = conv.weight_gradient(&between, grad.storage());
@@ -148,7 +152,7 @@ impl<C: CheckpointStrategy> PairOps for Autodiff<Flex, C> {
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        slide: Slide,
+        options: ConvOptions,
         epsilon: f32,
         activation: Activation,
     ) -> Normalized<Self> {
@@ -156,7 +160,7 @@ impl<C: CheckpointStrategy> PairOps for Autodiff<Flex, C> {
         let (x, weight) = (packed(x.into_primitive()), packed(weight.into_primitive()));
         let (gamma, beta) = (packed(gamma.into_primitive()), packed(beta.into_primitive()));
         let Normalized { out, mean, variance } =
-            forward(&x, [&gamma, &beta], &weight, slide, epsilon, activation);
+            forward(&x, [&gamma, &beta], &weight, options, epsilon, activation);
         let statistics = (lift(mean.clone()), lift(variance.clone()));
         let norm = NormState {
             x,
@@ -168,7 +172,14 @@ impl<C: CheckpointStrategy> PairOps for Autodiff<Flex, C> {
             activation,
         };
         let out = match step.compute_bound().stateful() {
-            OpsKind::Tracked(step) => step.finish(PairState { norm, weight, slide }, out),
+            OpsKind::Tracked(step) => step.finish(
+                PairState {
+                    norm,
+                    weight,
+                    options,
+                },
+                out,
+            ),
             OpsKind::UnTracked(step) => step.finish(out),
         };
         Normalized {

@@ -4,11 +4,13 @@
 //! CPU, so that tensors elsewhere go this way. It is also what the tests compare the kernels with.
 
 use burn::tensor::{
-    Device, Tensor,
+    Device, FloatDType, Tensor,
     activation::{relu, silu},
     module,
     ops::{ConvOptions, MaxPoolOptions},
 };
+
+use contract::recipe::Precision;
 
 use super::{Activation, BatchNormOutput, Pool, Slide};
 
@@ -18,9 +20,22 @@ pub(crate) fn applies<const D: usize>(x: &Tensor<D>) -> bool {
 }
 
 /// As [`super::conv2d`].
-pub(crate) fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, slide: Slide) -> Tensor<4> {
-    let Slide { stride, padding } = slide;
-    module::conv2d(x, weight, bias, ConvOptions::new(stride, padding, [1, 1], 1))
+pub(crate) fn conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    options: super::ConvOptions,
+) -> Tensor<4> {
+    let super::ConvOptions { slide, precision } = options;
+    let options = ConvOptions::new(slide.stride, slide.padding, [1, 1], 1);
+    match precision {
+        Precision::F32 => module::conv2d(x, weight, bias, options),
+        Precision::Bf16 => {
+            let half = FloatDType::BF16;
+            let bias = bias.map(|bias| bias.cast(half));
+            module::conv2d(x.cast(half), weight.cast(half), bias, options).cast(FloatDType::F32)
+        }
+    }
 }
 
 /// As [`super::batch_norm`]: `γ·(x - mean)/√(variance + ε) + β`, the variance divided by the count.

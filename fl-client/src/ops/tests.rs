@@ -1,6 +1,7 @@
 //! The kernels against burn's own operations, on odd shapes, forward and backward, and on pools of several sizes.
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use contract::recipe::Precision;
 use proptest::prelude::*;
 
 use super::*;
@@ -15,6 +16,16 @@ fn drawn<const D: usize>(shape: [usize; D], salt: u64) -> TensorData {
 
 pub(super) fn leaf<const D: usize>(shape: [usize; D], salt: u64) -> Tensor<D> {
     Tensor::from_data(drawn(shape, salt), &Device::flex().autodiff()).require_grad()
+}
+
+/// Values in steps of 1/128.
+fn coarse<const D: usize>(shape: [usize; D], salt: u64) -> Tensor<D> {
+    let values: Vec<f32> = drawn(shape, salt).try_into_vec().unwrap();
+    let values: Vec<f32> = values
+        .into_iter()
+        .map(|value| (value * 128.0).round() / 128.0)
+        .collect();
+    Tensor::from_data(TensorData::new(values, shape), &Device::flex().autodiff()).require_grad()
 }
 
 fn constant<const D: usize>(shape: [usize; D], salt: u64) -> Tensor<D> {
@@ -56,6 +67,7 @@ struct Convolution {
     weights: [usize; 4],
     slide: Slide,
     with_bias: bool,
+    precision: Precision,
 }
 
 fn convolution() -> impl Strategy<Value = Convolution> {
@@ -65,31 +77,68 @@ fn convolution() -> impl Strategy<Value = Convolution> {
         [1..4usize, 1..4usize],
         [0..4usize, 0..4usize],
     );
-    (sizes, window, any::<bool>()).prop_map(|((n, c, h, w, o), (kernel, stride, padding), with_bias)| {
-        // A window never exceeds the image with its border.
-        let [kh, kw] = [
-            kernel[0].min(h + 2 * padding[0]),
-            kernel[1].min(w + 2 * padding[1]),
-        ];
-        Convolution {
-            images: [n, c, h, w],
-            weights: [o, c, kh, kw],
-            slide: Slide { stride, padding },
-            with_bias,
-        }
-    })
+    let precision = prop_oneof![Just(Precision::F32), Just(Precision::Bf16)];
+    let rest = (any::<bool>(), precision);
+    (sizes, window, rest).prop_map(
+        |((n, c, h, w, o), (kernel, stride, padding), (with_bias, precision))| {
+            // A window never exceeds the image with its border.
+            let [kh, kw] = [
+                kernel[0].min(h + 2 * padding[0]),
+                kernel[1].min(w + 2 * padding[1]),
+            ];
+            Convolution {
+                images: [n, c, h, w],
+                weights: [o, c, kh, kw],
+                slide: Slide { stride, padding },
+                with_bias,
+                precision,
+            }
+        },
+    )
 }
 
-/// Output and gradients of images, weights and bias.
+/// Output and gradients of images, weights and bias; of values that bfloat16 has, so that the kernels are to give what
+/// burn gives in full precision.
 fn convolve(case: &Convolution, ours: bool) -> Vec<Vec<f32>> {
-    let (x, weight) = (leaf(case.images, 1), leaf(case.weights, 2));
+    let (x, weight) = (coarse(case.images, 1), coarse(case.weights, 2));
     let bias = case.with_bias.then(|| leaf([case.weights[0]], 3));
-    let convolve = if ours { conv2d } else { stock::conv2d };
-    let out = convolve(x.clone(), weight.clone(), bias.clone(), case.slide);
-    let mut all = mixed(out.clone(), 4).backward();
+    let slide = case.slide;
+    let out = if ours {
+        let options = ConvOptions {
+            slide,
+            precision: case.precision,
+        };
+        conv2d(x.clone(), weight.clone(), bias.clone(), options)
+    } else {
+        stock::conv2d(x.clone(), weight.clone(), bias.clone(), slide.into())
+    };
+    let slopes = coarse(out.dims(), 4);
+    let mut all = (out.clone() * slopes).sum().backward();
     let mut results = vec![host(out), gradient(&x, &mut all), gradient(&weight, &mut all)];
     results.extend(bias.map(|bias| gradient(&bias, &mut all)));
     results
+}
+
+#[test]
+fn half_of_a_number_is_enough_for_the_products_of_other_devices() {
+    let (x, weight) = (leaf([2, 3, 9, 9], 1), leaf([4, 3, 3, 3], 2));
+    let run = |precision| {
+        let slide = Slide::square(2, 1);
+        host(stock::conv2d(
+            x.clone(),
+            weight.clone(),
+            None,
+            ConvOptions { slide, precision },
+        ))
+    };
+    let (whole, half) = (run(Precision::F32), run(Precision::Bf16));
+    assert_ne!(whole, half);
+    let furthest = whole
+        .iter()
+        .zip(&half)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max);
+    assert!(furthest < 0.05, "{furthest}");
 }
 
 proptest! {
@@ -186,11 +235,11 @@ fn pair(
     let (gamma, beta) = (leaf([images[1]], 3), leaf([images[1]], 4));
     let (inner, line) = (x.clone(), [gamma.clone(), beta.clone()]);
     let BatchNormOutput { out, mean, variance } = if as_one {
-        batch_norm_conv2d(inner, line, 1e-2, activation, weight.clone(), slide)
+        batch_norm_conv2d(inner, line, 1e-2, activation, weight.clone(), slide.into())
     } else {
         let normalized = batch_norm(inner, line, 1e-2, activation);
         let out = if images[1] == weights[1] {
-            conv2d(normalized.out, weight.clone(), None, slide)
+            conv2d(normalized.out, weight.clone(), None, slide.into())
         } else {
             grouped_conv2d(normalized.out, weight.clone(), slide)
         };
@@ -279,6 +328,7 @@ fn results_are_the_same_bits_on_one_two_and_four_threads() {
         weights,
         slide,
         with_bias,
+        precision: Precision::F32,
     };
     let cases = [
         case([2, 40, 150, 150], [5, 40, 3, 3], Slide::square(1, 1), true),
@@ -296,6 +346,16 @@ fn results_are_the_same_bits_on_one_two_and_four_threads() {
     };
     assert_same_bits_on_any_threads(|| {
         let mut results: Vec<_> = cases.iter().flat_map(|case| convolve(case, true)).collect();
+        results.extend(cases.iter().flat_map(|case| {
+            let precision = Precision::Bf16;
+            convolve(
+                &Convolution {
+                    precision,
+                    ..case.clone()
+                },
+                true,
+            )
+        }));
         results.extend((0..4).flat_map(|what| normalise([5, 7, 33, 31], what, true)));
         results.extend(pooled([3, 5, 33, 31], pool, true));
         results
@@ -325,23 +385,26 @@ fn large_convolutions_equal_burns() {
         ([3, 33, 30, 30], [8, 33, 7, 7], Slide::square(2, 3)),
         ([3, 64, 20, 20], [32, 64, 1, 1], Slide::square(2, 0)),
     ] {
-        let case = Convolution {
-            images,
-            weights,
-            slide,
-            with_bias: true,
-        };
-        for (nth, (ours, theirs)) in convolve(&case, true)
-            .iter()
-            .zip(&convolve(&case, false))
-            .enumerate()
-        {
-            let largest = theirs.iter().fold(0.0f32, |most, value| most.max(value.abs()));
-            for (a, b) in ours.iter().zip(theirs) {
-                assert!(
-                    (a - b).abs() <= 1e-4 * (1.0 + largest),
-                    "{case:?} result {nth}: {a} against {b}"
-                );
+        for precision in [Precision::F32, Precision::Bf16] {
+            let case = Convolution {
+                images,
+                weights,
+                slide,
+                with_bias: true,
+                precision,
+            };
+            for (nth, (ours, theirs)) in convolve(&case, true)
+                .iter()
+                .zip(&convolve(&case, false))
+                .enumerate()
+            {
+                let largest = theirs.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+                for (a, b) in ours.iter().zip(theirs) {
+                    assert!(
+                        (a - b).abs() <= 1e-4 * (1.0 + largest),
+                        "{case:?} result {nth}: {a} against {b}"
+                    );
+                }
             }
         }
     }
@@ -363,13 +426,18 @@ fn filtered_convolutions_equal_burns() {
             stride: [1, 1],
             padding,
         };
-        assert!(winograd::suits(&conv::Geometry::new(images, weights, slide)));
+        assert!(winograd::suits(&conv::Geometry::new(
+            images,
+            weights,
+            slide.into()
+        )));
         for with_bias in [false, true] {
             let case = Convolution {
                 images,
                 weights,
                 slide,
                 with_bias,
+                precision: Precision::F32,
             };
             let (ours, theirs) = (convolve(&case, true), convolve(&case, false));
             assert_eq!(ours.len(), theirs.len());

@@ -11,7 +11,6 @@ use contract::{
 };
 
 use crate::{
-    check::rules::word_not_built,
     diag::{Code, Diagnostic, Span},
     spec::{At, Found, types},
 };
@@ -102,19 +101,9 @@ pub fn local(local: types::Local, rounds: Option<u32>, found: &mut Found) -> Opt
             least: least?.value.get(),
         }),
     };
-    let precision = match precision {
-        None => Some(Precision::F32),
-        Some(At {
-            value: types::Precision::F32,
-            ..
-        }) => Some(Precision::F32),
-        Some(At {
-            value: types::Precision::Bf16,
-            span,
-        }) => {
-            word_not_built("bf16", span, &["f32"], found);
-            None
-        }
+    let precision = match precision.map(|precision| precision.value) {
+        None | Some(types::Precision::F32) => Precision::F32,
+        Some(types::Precision::Bf16) => Precision::Bf16,
     };
     let (optimizer, optimizer_place) = optimizer?;
     let batch_size = batch_size?;
@@ -140,7 +129,7 @@ pub fn local(local: types::Local, rounds: Option<u32>, found: &mut Found) -> Opt
             validation: validation.map(|share| share.value.get()),
             early_stop,
             privacy: None,
-            precision: precision?,
+            precision,
             ahead: ahead?.value.get32(),
         },
     })

@@ -214,7 +214,7 @@ mapping! {
 }
 
 choice! {
-    /// Numbers that matrix products and convolutions are computed with; weights and sums stay 32 bits wide.
+    /// Numbers that convolutions are computed with in training; weights and sums stay 32 bits wide.
     pub enum Precision {
         /// 32 bits.
         F32 = "f32",
