@@ -11,7 +11,8 @@
 
 use std::{
     alloc::{GlobalAlloc, Layout},
-    sync::atomic::{AtomicBool, Ordering},
+    cell::UnsafeCell,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use contract::exit::JobExit;
@@ -20,47 +21,119 @@ use contract::exit::JobExit;
 #[derive(Debug)]
 pub struct Guarded<A>(pub A);
 
-/// Whether the process is ending for want of memory.
-static ENDING: AtomicBool = AtomicBool::new(false);
+/// The thread that ends the process for want of memory; 0 for none.
+static ENDING: AtomicUsize = AtomicUsize::new(0);
+
+/// What the last words are made of, when the system gives nothing more.
+static RESERVE: Reserve = Reserve {
+    bytes: UnsafeCell::new([0; RESERVED]),
+    taken: AtomicUsize::new(0),
+};
+
+/// More than an error and a failure file take, whose writer has a buffer of 1 MiB.
+const RESERVED: usize = 3 << 19;
+
+/// Memory that is handed out once, from the start on.
+struct Reserve {
+    bytes: UnsafeCell<[u8; RESERVED]>,
+    taken: AtomicUsize,
+}
+
+// SAFETY: every byte is handed out once.
+unsafe impl Sync for Reserve {}
+
+impl Reserve {
+    /// A block, null when nothing is left.
+    fn take(&self, layout: Layout) -> *mut u8 {
+        let whole = layout.size() + layout.align();
+        let from = self.taken.fetch_add(whole, Ordering::Relaxed);
+        if from.saturating_add(whole) > RESERVED {
+            return std::ptr::null_mut();
+        }
+        let start = self.bytes.get().cast::<u8>().wrapping_add(from);
+        start.wrapping_add(start.align_offset(layout.align()))
+    }
+
+    fn has(&self, pointer: *mut u8) -> bool {
+        let start = self.bytes.get().cast::<u8>();
+        (start..start.wrapping_add(RESERVED)).contains(&pointer)
+    }
+}
 
 // SAFETY: every call goes on to an allocator that keeps the contract, with the same arguments; the only change is that
 // the process ends where that one returns null.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Guarded<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller keeps the contract of `alloc`.
-        given(unsafe { self.0.alloc(layout) }, layout.size())
+        given(unsafe { self.0.alloc(layout) }, layout)
     }
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`, and the pointer came from the same allocator.
-        unsafe { self.0.dealloc(pointer, layout) }
+        if !RESERVE.has(pointer) {
+            // SAFETY: the caller keeps the contract of `dealloc`, and the pointer came from the same allocator.
+            unsafe { self.0.dealloc(pointer, layout) }
+        }
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps the contract of `alloc_zeroed`.
-        given(unsafe { self.0.alloc_zeroed(layout) }, layout.size())
+        // SAFETY: the caller keeps the contract of `alloc_zeroed`; the reserve is zeros until it is handed out.
+        given(unsafe { self.0.alloc_zeroed(layout) }, layout)
     }
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the caller keeps the contract of `realloc`, and the pointer came from the same allocator.
-        given(unsafe { self.0.realloc(pointer, layout, size) }, size)
+        let kept = RESERVE.has(pointer);
+        let larger = match kept {
+            true => std::ptr::null_mut(),
+            // SAFETY: the caller keeps the contract of `realloc`, and the pointer came from the same allocator.
+            false => unsafe { self.0.realloc(pointer, layout, size) },
+        };
+        if !larger.is_null() {
+            return larger;
+        }
+        // SAFETY: the caller keeps the contract of `realloc`: the size is not 0 and fits with the alignment.
+        let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
+        let moved = given(larger, wanted);
+        // SAFETY: both blocks have so many bytes, and a new one is another one.
+        unsafe { std::ptr::copy_nonoverlapping(pointer, moved, layout.size().min(size)) };
+        moved
     }
 }
 
-fn given(pointer: *mut u8, bytes: usize) -> *mut u8 {
+/// The block; one of the reserve for the thread that ends the process, that end for the first, and none for others.
+#[inline]
+fn given(pointer: *mut u8, layout: Layout) -> *mut u8 {
     if pointer.is_null() {
-        end(bytes);
+        refused(layout)
+    } else {
+        pointer
     }
-    pointer
 }
 
 #[cold]
-fn end(bytes: usize) -> ! {
-    // What follows needs a little memory itself; should that be refused too, the exit code says enough.
-    if !ENDING.swap(true, Ordering::SeqCst) {
-        let job = std::env::args().nth(1).unwrap_or_default();
-        let text = format!("memory ran out: the system refused {bytes} bytes more");
-        let error = contract::job::JobError::new(JobExit::OutOfMemory, text)
-            .help("give the job more memory, a smaller `batch_size`, or fewer batches `ahead`");
-        contract::job::fail(&format!("fl-client {job}"), &error);
+fn refused(layout: Layout) -> *mut u8 {
+    // SAFETY: the function has no conditions.
+    let thread = unsafe { libc::pthread_self() } as usize;
+    match ENDING.compare_exchange(0, thread, Ordering::SeqCst, Ordering::SeqCst) {
+        Ok(_) => end(layout.size()),
+        Err(ending) if ending == thread => match RESERVE.take(layout) {
+            block if block.is_null() => leave(),
+            block => block,
+        },
+        // Another thread has the last word.
+        Err(_) => loop {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        },
     }
+}
+
+/// Says what happened, with what memory the reserve has.
+fn end(bytes: usize) -> ! {
+    let job = std::env::args().nth(1).unwrap_or_default();
+    let text = format!("memory ran out: the system refused {bytes} bytes more");
+    let error = contract::job::JobError::new(JobExit::OutOfMemory, text)
+        .help("give the job more memory, a smaller `batch_size`, or fewer batches `ahead`");
+    contract::job::fail(&format!("fl-client {job}"), &error);
+    leave()
+}
+
+fn leave() -> ! {
     // SAFETY: `_exit` ends the process without running anything that could allocate.
     unsafe { libc::_exit(i32::from(JobExit::OutOfMemory.code())) }
 }

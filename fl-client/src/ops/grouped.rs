@@ -1,4 +1,4 @@
-//! Convolution in groups of channels, down to one channel a group (depthwise), and its gradients.
+//! Convolution in groups of channels, and its gradients; `depthwise` has those of one channel a group.
 //!
 //! Groups are too narrow for matrix products, so each kernel position scales a row of pixels and adds it to another. One
 //! task owns a plane, or the kernels of one output channel; sums keep their order, so results do not depend on the number
@@ -7,7 +7,7 @@
 use kernels::simd::{Body, widest};
 use rayon::prelude::*;
 
-use super::conv::Slide;
+use super::{conv::Slide, depthwise};
 
 /// Products summed side by side.
 const LANES: usize = 16;
@@ -15,17 +15,17 @@ const LANES: usize = 16;
 /// The shapes: N×C×H×W images, O×(C/groups)×kh×kw weights, N×O×oh×ow outputs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Groups {
-    batch: usize,
-    channels: usize,
-    size: [usize; 2],
-    outputs: usize,
+    pub(super) batch: usize,
+    pub(super) channels: usize,
+    pub(super) size: [usize; 2],
+    pub(super) outputs: usize,
     /// Input channels of a group.
     width: usize,
     /// Output channels of a group.
     depth: usize,
-    kernel: [usize; 2],
-    slide: Slide,
-    out: [usize; 2],
+    pub(super) kernel: [usize; 2],
+    pub(super) slide: Slide,
+    pub(super) out: [usize; 2],
 }
 
 /// One kernel position over one output row: which outputs it reaches and where their pixels start.
@@ -70,20 +70,25 @@ impl Groups {
         [self.batch, self.outputs, self.out[0], self.out[1]]
     }
 
-    fn plane(&self) -> usize {
+    pub(super) fn plane(&self) -> usize {
         self.size[0] * self.size[1]
     }
 
-    fn out_plane(&self) -> usize {
+    pub(super) fn out_plane(&self) -> usize {
         self.out[0] * self.out[1]
     }
 
-    fn taps(&self) -> usize {
+    pub(super) fn taps(&self) -> usize {
         self.kernel[0] * self.kernel[1]
     }
 
+    /// Whether each output comes of one channel, and each channel goes to one output.
+    fn is_depthwise(&self) -> bool {
+        self.width == 1 && self.depth == 1
+    }
+
     /// The kernel of one output channel for one channel of its group.
-    fn kernel_of<'a>(&self, weights: &'a [f32], output: usize, nth: usize) -> &'a [f32] {
+    pub(super) fn kernel_of<'a>(&self, weights: &'a [f32], output: usize, nth: usize) -> &'a [f32] {
         &weights[(output * self.width + nth) * self.taps()..][..self.taps()]
     }
 
@@ -116,6 +121,9 @@ impl Groups {
 
 /// `out[n, o] = Σ_c weights[o, c] ⋆ images[n, c]` over the channels c of o's group.
 pub(super) fn forward(images: &[f32], weights: &[f32], g: &Groups) -> Vec<f32> {
+    if g.is_depthwise() {
+        return depthwise::forward(images, weights, g);
+    }
     assert_eq!(images.len(), g.batch * g.channels * g.plane());
     let mut out = vec![0.0; g.batch * g.outputs * g.out_plane()];
     out.par_chunks_mut(g.out_plane())
@@ -169,6 +177,9 @@ impl Body for Forward<'_> {
 
 /// The gradient of the images: each output pixel's gradient goes back along the kernel positions it came by.
 pub(super) fn image_gradient(weights: &[f32], grad: &[f32], g: &Groups) -> Vec<f32> {
+    if g.is_depthwise() {
+        return depthwise::image_gradient(weights, grad, g);
+    }
     assert_eq!(grad.len(), g.batch * g.outputs * g.out_plane());
     let mut out = vec![0.0; g.batch * g.channels * g.plane()];
     out.par_chunks_mut(g.plane())
@@ -222,6 +233,9 @@ impl Body for Back<'_> {
 
 /// The gradient of the weights: `dW[o, c, k] = Σ_n Σ_pixels grad[n, o]·images[n, c]`, planes summed in `f64`.
 pub(super) fn weight_gradient(images: &[f32], grad: &[f32], g: &Groups) -> Vec<f32> {
+    if g.is_depthwise() {
+        return depthwise::weight_gradient(images, grad, g);
+    }
     assert_eq!(grad.len(), g.batch * g.outputs * g.out_plane());
     let taps = g.taps();
     let mut out = vec![0.0; g.outputs * g.width * taps];

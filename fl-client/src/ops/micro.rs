@@ -61,8 +61,43 @@ pub(super) unsafe fn multiply_panels(product: Panels) {
     unsafe { portable(product) }
 }
 
+/// A computation with vectors of any kind: `run` must be `#[inline(always)]`.
+pub(super) trait Vectored {
+    /// What it yields.
+    type Output;
+
+    /// Computes it.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `V`; what the computation itself asks for.
+    unsafe fn run<V: Vector>(self) -> Self::Output;
+}
+
+/// Runs a computation with the widest vectors there are.
+///
+/// # Safety
+/// What the computation itself asks for.
+pub(super) unsafe fn vectored<W: Vectored>(work: W) -> W::Output {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::is_x86_feature_detected!("avx512f") {
+            // SAFETY: the feature has just been detected; the caller vouches for the rest.
+            return unsafe { x86::run_with_avx512(work) };
+        }
+        if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+            // SAFETY: the features have just been detected; the caller vouches for the rest.
+            return unsafe { x86::run_with_avx2(work) };
+        }
+    }
+    // SAFETY: every processor has these instructions; the caller vouches for the rest.
+    unsafe { work.run::<Four>() }
+}
+
 /// A few values side by side. Methods may only be called where the processor has the instructions.
-trait Vector: Copy {
+pub(super) trait Vector: Copy {
+    /// How many.
+    const LANES: usize;
+
     unsafe fn zero() -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn spread(from: *const f32) -> Self;
@@ -149,6 +184,8 @@ unsafe fn narrow<V: Vector, const LANES: usize, const R: usize, const N: usize>(
 struct Four([f32; 4]);
 
 impl Vector for Four {
+    const LANES: usize = 4;
+
     #[inline(always)]
     unsafe fn zero() -> Self {
         Self([0.0; 4])
@@ -195,9 +232,11 @@ unsafe fn portable(product: Panels) {
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{COLUMNS, Panels, ROWS, Vector, kernel, narrow};
+    use super::{COLUMNS, Panels, ROWS, Vector, Vectored, kernel, narrow};
 
     impl Vector for __m512 {
+        const LANES: usize = 16;
+
         #[inline(always)]
         unsafe fn zero() -> Self {
             // SAFETY: called where the processor has AVX-512.
@@ -231,6 +270,8 @@ mod x86 {
     }
 
     impl Vector for __m256 {
+        const LANES: usize = 8;
+
         #[inline(always)]
         unsafe fn zero() -> Self {
             // SAFETY: called where the processor has AVX.
@@ -261,6 +302,22 @@ mod x86 {
             // SAFETY: called where the processor has FMA.
             unsafe { _mm256_fmadd_ps(a, b, self) }
         }
+    }
+
+    /// # Safety
+    /// As [`super::vectored`].
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn run_with_avx512<W: Vectored>(work: W) -> W::Output {
+        // SAFETY: the feature is enabled here; the caller vouches for the rest.
+        unsafe { work.run::<__m512>() }
+    }
+
+    /// # Safety
+    /// As [`super::vectored`].
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) unsafe fn run_with_avx2<W: Vectored>(work: W) -> W::Output {
+        // SAFETY: the features are enabled here; the caller vouches for the rest.
+        unsafe { work.run::<__m256>() }
     }
 
     /// # Safety

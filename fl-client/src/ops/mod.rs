@@ -20,6 +20,7 @@ mod blocks;
 mod buffer;
 mod concat;
 mod conv;
+mod depthwise;
 mod extension;
 mod gate;
 mod grouped;

@@ -224,9 +224,11 @@ fn memory_that_the_system_refuses_ends_the_job_by_name() {
             contract::job::read_json(&folder.path(contract::names::FAILURE_FILE), 1 << 20).unwrap();
         failure.message
     };
-    // Room for the program, not for 45 MB of weights.
-    let message = run(55_000, &Job::Init(init(Arch::Resnet18)));
-    assert!(message.contains("memory ran out"), "{message}");
+    // Room for the program, not for 45 MB of weights; where exactly it ends is another place each time.
+    for kilobytes in [60_000, 64_000, 68_000, 72_000, 80_000, 88_000] {
+        let message = run(kilobytes, &Job::Init(init(Arch::Resnet18)));
+        assert!(message.contains("memory ran out"), "{message}");
+    }
     // Room for the weights, not for them five times over: known before training.
     let job = Job::Train(TrainArgs {
         threads: Some(1),
