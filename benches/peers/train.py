@@ -1,5 +1,5 @@
 """Trains networks with ours and with PyTorch in turns and writes the table:
-train.py ROOT PYTHON [--anyway] [--runs 3] [--steps 8] [--arch NAME ...] [--out FILE]"""
+train.py ROOT PYTHON BINARY [--anyway] [--runs 3] [--steps 8] [--arch NAME ...] [--out FILE]"""
 
 import argparse
 import datetime
@@ -32,6 +32,7 @@ def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("root", type=pathlib.Path)
     parser.add_argument("python")
+    parser.add_argument("binary", type=pathlib.Path)
     parser.add_argument("--anyway", action="store_true")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--steps", type=int, default=8)
@@ -116,11 +117,11 @@ def main():
     others = busy()
     if others > BUSY and not options.anyway:
         sys.exit(f"others keep {others:.2f} processors busy: the numbers would mean nothing (`--anyway` prints them)")
-    binary = (options.root / "target/dist/fl-client").stat().st_size
+    binary = options.binary.stat().st_size
     lines = [
         "# Training and inference beside PyTorch\n",
         f"{machine(options)}. Before it began others kept {others:.2f} processors busy.\n",
-        f"`{' '.join(['benches/peers/train.sh', *sys.argv[3:]])}`: {THREADS} threads each, images of 3 x 224 x 224 (small_cnn: "
+        f"`{' '.join(['benches/peers/train.sh', *sys.argv[4:]])}`: {THREADS} threads each, images of 3 x 224 x 224 (small_cnn: "
         f"1 x 28 x 28), 2 classes. A training step is forward, backward and SGD with momentum and weight decay. Medians over "
         f"{options.steps} steps of {options.runs} processes each, in turns, after two steps that do not count; the largest "
         "resident size of a process. In bf16 is what each calls so: convolutions of rounded operands in ours, autocast in PyTorch; "

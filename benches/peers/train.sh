@@ -14,5 +14,6 @@ if [ ! -x "$venv/bin/python" ]; then
   "$venv/bin/python" -m pip install --quiet -r "$here/requirements-train.txt"
 fi
 cargo build --quiet --release --package benches --bin train_step --manifest-path "$root/Cargo.toml"
-cargo build --quiet --profile dist --package fl-client --manifest-path "$root/Cargo.toml"
-exec python3 -S "$here/train.py" "$root" "$venv/bin/python" "$@"
+programs=$(cd "$root" && cargo xtask dist)
+binary=$(sed -n 's/ [0-9.]* MB$//; /fl-client$/p' <<<"$programs")
+exec python3 -S "$here/train.py" "$root" "$venv/bin/python" "$binary" "$@"

@@ -1,7 +1,7 @@
 //! Measures the engine's own cost: 10,000 jobs that do nothing, through `engine::run` in a temporary folder.
 //!
 //! ```text
-//! cargo run --profile dist -p benches --bin engine_10k [-- JOBS [SLOTS [FOLDER]]]
+//! cargo run --release -p benches --bin engine_10k [-- JOBS [SLOTS [FOLDER]]]
 //! ```
 //!
 //! Two cases: `no_files` runs `/bin/true`; `one_output` runs a shell that writes one small file, which is read, kept and
