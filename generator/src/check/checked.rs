@@ -1,12 +1,12 @@
 //! A specification as proven: every value is in range, every default filled in, every path absolute.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use contract::{
     aggregation::{CentralPrivacy, Encoding, Strategy},
     args::Job,
     dataset::DatasetConfig,
-    ids::{ExperimentName, Seed, SpecDigest},
+    ids::{ClientId, ExperimentName, Seed, SiteName, SpecDigest},
     recipe::{DeviceChoice, Recipe},
     training::{Arch, BaselineKind, Head},
     units::{Bytes, Fraction, Seconds},
@@ -31,10 +31,32 @@ pub struct Checked {
     pub federation: Federation,
     /// What the result is compared with.
     pub evaluation: Evaluation,
+    /// Where clients' data lives: every client is of one site. Empty when all data is in one place.
+    pub sites: Vec<Arc<Site>>,
     /// How jobs are laid out and what they ask for.
     pub execution: Execution,
     /// What others may learn of a client's part.
     pub privacy: Privacy,
+}
+
+impl Checked {
+    /// The site that holds the data of `client`; none when all data is in one place.
+    pub fn site_of(&self, client: ClientId) -> Option<&Arc<Site>> {
+        self.sites.iter().find(|site| site.clients.contains(&client))
+    }
+}
+
+/// A place where clients' data lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// Its name; neither the submit host's nor that of the site other jobs run on.
+    pub name: SiteName,
+    /// Its clients; not empty.
+    pub clients: BTreeSet<ClientId>,
+    /// Absolute path of its folder, which all its machines see.
+    pub data: String,
+    /// A ClassAd expression that holds on its machines alone; one line.
+    pub requirements: String,
 }
 
 /// A dataset, as `prepare` will read it.

@@ -81,6 +81,9 @@ pub enum PlanError {
         /// Its reader.
         reader: JobId,
     },
+    /// Data at several sites.
+    #[error("jobs that prepare data at its site are not built yet: remove `sites`")]
+    SitesNotBuilt,
     /// The centralized baseline's passes over the data do not fit a number.
     #[error(
         "{rounds} rounds of {epochs} epochs are more than {} epochs for the baselines",

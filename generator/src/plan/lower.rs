@@ -31,6 +31,7 @@ pub fn lower(checked: &Checked) -> Result<Plan, PlanError> {
         model,
         federation: _,
         evaluation,
+        sites,
         execution,
         privacy,
     } = checked;
@@ -56,6 +57,9 @@ pub fn lower(checked: &Checked) -> Result<Plan, PlanError> {
         // The initial model's.
         head: _,
     } = model;
+    if !sites.is_empty() {
+        return Err(PlanError::SitesNotBuilt);
+    }
     let weights = weights.as_ref().map(|path| WeightsFile {
         name: FileName::new(&format!("{name}.weights.safetensors"))
             .expect("an experiment's name is a short path component"),
@@ -166,6 +170,7 @@ impl<'a> Branch<'a> {
             job,
             stage,
             request,
+            site: client.and_then(|client| self.checked.site_of(client)).cloned(),
             in_place: Vec::new(),
         });
     }

@@ -11,7 +11,7 @@ use contract::{
 };
 
 use super::{Edges, PlanError, edges};
-use crate::check::{Layout, Request};
+use crate::check::{Layout, Request, Site};
 
 /// Parts with their proof: one writer per file, no cycle, every read file written or given. Reads as its [`Parts`].
 #[derive(Debug, Clone)]
@@ -85,6 +85,8 @@ pub struct PlannedJob {
     pub stage: Stage,
     /// What it asks its machine for.
     pub request: Request,
+    /// The site it runs at, where it reads what is kept there; any machine when none.
+    pub site: Option<Arc<Site>>,
     /// Absolute paths it reads in place, where the data lives.
     pub in_place: Vec<String>,
 }

@@ -195,6 +195,7 @@ impl Sample {
                 predictions: self.told,
                 personal: true,
             },
+            sites: Vec::new(),
             execution: Execution {
                 layout: self.layout,
                 device: DeviceChoice::Cuda(0),

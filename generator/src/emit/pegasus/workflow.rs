@@ -124,6 +124,7 @@ fn job(text: &mut String, plan: &Plan, planned: &PlannedJob, crossing: &[String]
         job,
         stage,
         request: _,  // in the profiles
+        site: _,     // in the profiles
         in_place: _, // read where it is, so nothing to move; the job runs there
     } = planned;
     write!(
