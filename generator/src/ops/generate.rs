@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{check, error::OpError, programs, require_empty, source::Source};
 use crate::{
     diag::Diagnostics,
-    emit::{FileKind, Sink, pegasus},
+    emit::{self, FileKind, Sink, pegasus},
     plan,
 };
 
@@ -70,6 +70,7 @@ pub fn generate(path: &Path, output: &Path, target: Target) -> Result<GenerateRe
     match target {
         Target::Pegasus => pegasus::write(&plan, &checked.execution.pegasus, &mut Folder(beside.path()))?,
     }
+    emit::write_jobs(&plan, &mut Folder(beside.path()))?;
     fs::write(beside.path().join("spec.yml"), &source.text).map_err(failed)?;
     let mut size = 0;
     for (binary, from) in binaries {

@@ -1,6 +1,6 @@
 //! Fills a directory with everything Pegasus needs to plan an experiment.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
 use super::{
     DIR_VARIABLE, LOCAL, catalogs,
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     check::PegasusSettings,
-    emit::{FileKind, Sink},
+    emit::{Sink, SinkError, directory::Directory},
     plan::Plan,
 };
 
@@ -17,13 +17,8 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// A file could not be written.
-    #[error("cannot write `{path}`")]
-    Sink {
-        /// The file, relative to the directory.
-        path: String,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Sink(#[from] SinkError),
     /// Pegasus would replace a part of the text.
     #[error("`{text}` holds `${{`, which Pegasus takes for a variable")]
     Variable {
@@ -67,40 +62,8 @@ pub fn write<S: Sink>(plan: &Plan, settings: &PegasusSettings, sink: &mut S) -> 
         directory.file(&path, |out| out.write_all(file.content.as_bytes()))?;
     }
     directory.script("plan.sh", &plan_script(settings))?;
-    directory.file("README.md", |out| readme(plan, &units, out))
-}
-
-struct Directory<'a, S>(&'a mut S);
-
-impl<S: Sink> Directory<'_, S> {
-    fn file(
-        &mut self,
-        path: &str,
-        write: impl FnOnce(&mut BufWriter<S::File<'_>>) -> io::Result<()>,
-    ) -> Result<(), WriteError> {
-        self.open(path, FileKind::Plain, write)
-    }
-
-    fn script(&mut self, path: &str, text: &str) -> Result<(), WriteError> {
-        self.open(path, FileKind::Executable, |out| out.write_all(text.as_bytes()))
-    }
-
-    fn open(
-        &mut self,
-        path: &str,
-        kind: FileKind,
-        write: impl FnOnce(&mut BufWriter<S::File<'_>>) -> io::Result<()>,
-    ) -> Result<(), WriteError> {
-        let result = self.0.file(path, kind).and_then(|file| {
-            let mut out = BufWriter::with_capacity(1 << 18, file);
-            write(&mut out)?;
-            out.flush()
-        });
-        result.map_err(|source| WriteError::Sink {
-            path: path.to_owned(),
-            source,
-        })
-    }
+    directory.file("README.md", |out| readme(plan, &units, out))?;
+    Ok(())
 }
 
 /// The script that plans: Pegasus looks for nothing outside the script's own directory.
