@@ -65,7 +65,7 @@ fn description(sample: &Sample, plan: &Plan) -> Value {
         .map(|job| {
             let (mut inputs, mut outputs, mut checkpoints) = (Vec::new(), Vec::new(), Vec::new());
             job.job.roles(&mut |role| match role {
-                Role::Setting => {}
+                Role::Setting | Role::ReadInPlace(_) | Role::WrittenInPlace(_) => {}
                 Role::Checkpoint(file) => checkpoints.push(file),
                 Role::Input(file) => inputs.push(file),
                 Role::Output(file) => outputs.push(file),

@@ -5,4 +5,5 @@ mod federation;
 mod foreign;
 mod real_data;
 mod scenario;
+mod sites;
 mod undisturbed;

@@ -47,6 +47,8 @@ fn line(planned: &PlannedJob, out: &mut impl Write) -> io::Result<()> {
     let mut outputs = Vec::new();
     job.roles(&mut |role| match role {
         Role::Setting | Role::Input(_) | Role::Checkpoint(_) => {}
+        // What is kept in place arrives nowhere.
+        Role::ReadInPlace(_) | Role::WrittenInPlace(_) => {}
         Role::Output(file) => outputs.push(file),
     });
     let line = Line {

@@ -2,10 +2,15 @@
 //!
 //! Per dataset: prepare, statistics, the initial model and its evaluation, the clients' keys where updates are masked, then
 //! each round (`round.rs`), then the baselines. The datasets' branches share no file until the cross-dataset evaluations at the end.
+//!
+//! Where clients' data is at several sites, each site prepares its own clients' shards from the images it has, and keeps them;
+//! what a client keeps from round to round stays there too. Held-out samples are of no client and are prepared apart.
+
+use std::{collections::BTreeSet, sync::Arc};
 
 use contract::{
     args::{BaselineArgs, EvaluateArgs, InitArgs, Job, KeysArgs, PrepareArgs, StatsArgs},
-    dataset::DatasetConfig,
+    dataset::{DatasetConfig, Part, Source},
     ids::{ClientId, DatasetName, Round, Seed},
     names::{FileName, Names},
     recipe::DeviceChoice,
@@ -13,7 +18,7 @@ use contract::{
 };
 
 use super::{JobId, Parts, Plan, PlanError, PlannedJob, Stage, StaticFile, WeightsFile};
-use crate::check::{Checked, Dataset, Evaluation, Execution, Federation, Model, Privacy};
+use crate::check::{Checked, Dataset, Evaluation, Execution, Federation, Model, Privacy, Site};
 
 /// Plans every job of `checked`; the same value gives the same plan.
 ///
@@ -57,9 +62,6 @@ pub fn lower(checked: &Checked) -> Result<Plan, PlanError> {
         // The initial model's.
         head: _,
     } = model;
-    if !sites.is_empty() {
-        return Err(PlanError::SitesNotBuilt);
-    }
     let weights = weights.as_ref().map(|path| WeightsFile {
         name: FileName::new(&format!("{name}.weights.safetensors"))
             .expect("an experiment's name is a short path component"),
@@ -71,6 +73,9 @@ pub fn lower(checked: &Checked) -> Result<Plan, PlanError> {
     for Dataset { config } in datasets {
         let mut branch = Branch::of(checked, config, &mut jobs);
         statics.push(branch.prepare());
+        for site in sites {
+            statics.extend(branch.prepare_at(site));
+        }
         statics.push(branch.recipe());
         branch.stats();
         branch.init(weights.as_ref());
@@ -121,9 +126,56 @@ fn expected_jobs(checked: &Checked) -> usize {
             true => trained,
             false => 0,
         };
-        (trained + revealed + 2) * rounds + 2 * config.clients as usize + 5 + checked.datasets.len()
+        (trained + revealed + 2) * rounds
+            + 2 * config.clients as usize
+            + 5
+            + checked.datasets.len()
+            + checked.sites.len()
     };
     checked.datasets.iter().map(|dataset| of(&dataset.config)).sum()
+}
+
+/// The path of a client's file: its name, or where the client's site keeps it.
+fn at_site(checked: &Checked, client: ClientId, name: &FileName) -> Arc<str> {
+    match checked.site_of(client) {
+        None => name.as_str().into(),
+        Some(site) => site_path(checked, site, name),
+    }
+}
+
+/// Where a site keeps a file: in a folder of its own for each specification, as another one of the same name makes other
+/// shards.
+fn site_path(checked: &Checked, site: &Site, name: &FileName) -> Arc<str> {
+    let (experiment, digest) = (&checked.name, &checked.digest.as_str()[..12]);
+    format!("{}/fedwing/{experiment}-{digest}/{name}", site.data).into()
+}
+
+/// A source as it is at a site: the same files under their own names, in the dataset's folder there.
+fn source_at(source: &Source, site: &Site, dataset: &DatasetName) -> Source {
+    let there = |path: &str| {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        format!("{}/{dataset}/{name}", site.data)
+    };
+    let mut source = source.clone();
+    match &mut source {
+        Source::Cxr14 { images, labels } => {
+            *images = there(images);
+            *labels = there(labels);
+        }
+        Source::Table { csv, .. } => *csv = there(csv),
+        Source::Folder { root } | Source::Dicom { root, .. } => *root = there(root),
+        Source::Phantom { .. } => {}
+    }
+    source
+}
+
+fn settings(name: FileName, config: &DatasetConfig) -> StaticFile {
+    StaticFile {
+        name,
+        content: serde_json::to_string_pretty(config)
+            .expect("settings hold texts and finite numbers, which JSON can write")
+            + "\n",
+    }
 }
 
 /// One dataset's branch while its jobs are made.
@@ -131,8 +183,8 @@ pub(super) struct Branch<'a> {
     pub checked: &'a Checked,
     pub config: &'a DatasetConfig,
     pub names: Names<'a>,
-    /// Shared by every job that reads a shard.
-    pub shards: Vec<FileName>,
+    /// The path of each client's shard: a name, or where its site keeps it. Shared by every job that reads it.
+    pub shards: Vec<Arc<str>>,
     test_shard: FileName,
     /// Where thresholds are chosen, if they are.
     validation_shard: Option<FileName>,
@@ -149,7 +201,8 @@ impl<'a> Branch<'a> {
             checked,
             config,
             shards: (0..config.clients)
-                .map(|client| names.shard(ClientId(client)))
+                .map(ClientId)
+                .map(|client| at_site(checked, client, &names.shard(client)))
                 .collect(),
             test_shard: names.test_shard(),
             validation_shard: config.validation.map(|_| names.validation_shard()),
@@ -179,22 +232,26 @@ impl<'a> Branch<'a> {
         self.checked.seed.derive(&purpose.to_string())
     }
 
-    /// The job that reads the source, and the settings it reads first.
+    /// The path of a file that stays with its client: a name, or where the client's site keeps it.
+    pub fn kept(&self, client: ClientId, name: &FileName) -> Arc<str> {
+        at_site(self.checked, client, name)
+    }
+
+    /// The job that reads the source, and the settings it reads first. Where clients' data is at several sites, it prepares
+    /// what belongs to no client.
     fn prepare(&mut self) -> StaticFile {
-        let settings = StaticFile {
-            name: self.names.dataset_config(),
-            content: serde_json::to_string_pretty(self.config)
-                .expect("settings hold texts and finite numbers, which JSON can write")
-                + "\n",
-        };
+        let settings = settings(self.names.dataset_config(), self.config);
+        let everything = self.checked.sites.is_empty();
+        let shards = self.shards.iter().filter(|_| everything);
         let args = PrepareArgs {
             config: (&settings.name).into(),
             // A site gives its own secret; a plan knows none.
             salt: None,
             threads: Some(self.checked.execution.resources.prepare.cpus),
             manifest: (&self.names.manifest()).into(),
-            shards: self.shards.iter().map(Into::into).collect(),
-            test_shard: (&self.test_shard).into(),
+            part: (!everything).then_some(Part::HeldOut),
+            shards: shards.map(|shard| (&**shard).into()).collect(),
+            test_shard: Some((&self.test_shard).into()),
             validation_shard: self.validation_shard.as_ref().map(Into::into),
         };
         self.push(
@@ -203,15 +260,48 @@ impl<'a> Branch<'a> {
             None,
             Job::Prepare(args),
         );
-        let job = self.jobs.last_mut().expect("pushed just now");
-        job.in_place = self
-            .config
-            .source
-            .paths()
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
+        self.in_place(&self.config.source);
         settings
+    }
+
+    /// The job that makes the shards of a site's clients at the site, from the images there, and leaves them there; and the
+    /// settings it reads first. None where the dataset has no client at the site.
+    fn prepare_at(&mut self, site: &Arc<Site>) -> Option<StaticFile> {
+        let has = |client: &ClientId| client.0 < self.config.clients;
+        let clients: BTreeSet<ClientId> = site.clients.iter().copied().filter(has).collect();
+        if clients.is_empty() {
+            return None;
+        }
+        let mut config = self.config.clone();
+        config.source = source_at(&config.source, site, &config.dataset);
+        let settings = settings(self.names.site_config(&site.name), &config);
+        let manifest = site_path(self.checked, site, &self.names.site_manifest(&site.name));
+        let shards = clients
+            .iter()
+            .map(|client| (&*self.shards[client.0 as usize]).into());
+        let args = PrepareArgs {
+            config: (&settings.name).into(),
+            salt: None,
+            threads: Some(self.checked.execution.resources.prepare.cpus),
+            manifest: (&*manifest).into(),
+            shards: shards.collect(),
+            part: Some(Part::Clients(clients)),
+            test_shard: None,
+            validation_shard: None,
+        };
+        // A capital letter cannot stand in a name, so no dataset's job has this one's id.
+        let id = format!("prepare-{}-AT-{}", self.config.dataset, site.name);
+        self.push(id, None, None, Job::Prepare(args));
+        let job = self.jobs.last_mut().expect("pushed just now");
+        job.site = Some(site.clone());
+        self.in_place(&config.source);
+        Some(settings)
+    }
+
+    /// Notes what the last job reads in place of `source`.
+    fn in_place(&mut self, source: &Source) {
+        let job = self.jobs.last_mut().expect("pushed just now");
+        job.in_place = source.paths().into_iter().map(str::to_owned).collect();
     }
 
     /// How the dataset's models are trained.
@@ -265,7 +355,7 @@ impl<'a> Branch<'a> {
                 dataset: dataset.clone(),
                 spec_digest: self.checked.digest.clone(),
                 client,
-                secret_key: (&self.names.secret_key(client)).into(),
+                secret_key: (&*self.kept(client, &self.names.secret_key(client))).into(),
                 public_key: (&self.names.public_key(client)).into(),
             };
             let id = format!("keys-{dataset}-c{:04}", client.0);
@@ -326,7 +416,7 @@ impl<'a> Branch<'a> {
     }
 
     /// Tests the model that a client ends with, made of the last global one and of what it kept.
-    pub fn evaluate_personal(&mut self, global: &FileName, client: ClientId, personal: &FileName) {
+    pub fn evaluate_personal(&mut self, global: &FileName, client: ClientId, personal: &str) {
         let last = Round(self.checked.federation.rounds);
         let mut args = self.evaluation(last, global, &self.names.personal_metrics(last, client));
         args.client = Some(client);
@@ -385,7 +475,7 @@ impl<'a> Branch<'a> {
             seed: self.seed(format_args!("baseline/{dataset}/{kind}{who}")),
             threads: Some(self.checked.execution.resources.baseline.cpus),
             global: (&self.names.global(Round(0))).into(),
-            shards: shards.iter().map(Into::into).collect(),
+            shards: shards.iter().map(|shard| (&**shard).into()).collect(),
             test_shard: (&self.test_shard).into(),
             validation_shard: self.validation_shard.as_ref().map(Into::into),
             device: self.device(),

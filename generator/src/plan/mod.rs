@@ -9,6 +9,7 @@ mod lower;
 mod plan_types;
 mod round;
 mod select;
+mod staying;
 mod to_dag;
 
 pub use dag::{Dag, DagJob, External, Label, Lfn, Program};

@@ -120,7 +120,8 @@ fn declare_files(plan: &Plan, unit_of: &[u32], units: &mut [Unit]) {
     for (job, &unit) in plan.jobs.iter().zip(unit_of) {
         job.job.roles(&mut |role| match role {
             // A checkpoint is its own job's alone.
-            Role::Setting | Role::Checkpoint(_) => {}
+            // What is kept in place crosses no border.
+            Role::Setting | Role::Checkpoint(_) | Role::ReadInPlace(_) | Role::WrittenInPlace(_) => {}
             Role::Output(file) => {
                 writers.insert(file, unit);
             }

@@ -138,7 +138,8 @@ fn job(text: &mut String, plan: &Plan, planned: &PlannedJob, crossing: &[String]
     let mut checkpointed = false;
     job.roles(&mut |role| {
         let line = match role {
-            Role::Setting => return,
+            // What is kept in place is nothing to move.
+            Role::Setting | Role::ReadInPlace(_) | Role::WrittenInPlace(_) => return,
             // A file named by two flags is still used once.
             Role::Input(file) | Role::Output(file) | Role::Checkpoint(file) if seen.contains(&file) => return,
             Role::Input(file) => {
