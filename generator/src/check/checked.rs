@@ -1,6 +1,6 @@
 //! A specification as proven: every value is in range, every default filled in, every path absolute.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc};
 
 use contract::{
     aggregation::{CentralPrivacy, Encoding, Strategy},
@@ -80,6 +80,8 @@ pub struct Model {
 /// How clients learn together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Federation {
+    /// The algorithm's word in the specification.
+    pub algorithm: &'static str,
     /// The aggregation rule; see [`Federation::strategy_for`].
     pub strategy: Strategy,
     /// Number of rounds, at least 1.
@@ -148,7 +150,7 @@ pub struct Evaluation {
 /// How jobs are laid out and what they ask for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Execution {
-    /// One workflow, or a sub-workflow per round.
+    /// One workflow, or sub-workflows of rounds.
     pub layout: Layout,
     /// Where models are trained and tested.
     pub device: DeviceChoice,
@@ -169,6 +171,11 @@ pub enum Layout {
     Flat,
     /// A sub-workflow per dataset and round.
     Rounds,
+    /// A sub-workflow per dataset and so many rounds; the last may have fewer.
+    Chunks {
+        /// Rounds of a sub-workflow.
+        rounds: NonZeroU32,
+    },
 }
 
 /// What a job asks its machine for.

@@ -95,11 +95,12 @@ fn prove(spec: Spec, digest: SpecDigest, base: &Path, found: &mut Found) -> Opti
         .map(|arch| training::arch(&arch.value));
     let model = model.and_then(|model| training::model(model.value, base, found));
     let federation = federation.and_then(|federation| training::federation(federation.value, found));
-    let execution = execution::execution(execution.map(|execution| execution.value), found);
     let sites_span = sites.as_ref().map(|sites| sites.span);
     if sites_span.is_some() {
+        sites::pegasus(execution.as_ref().map(|execution| &execution.value), found);
         sites::evaluation(evaluation.as_ref().map(|evaluation| &evaluation.value), found);
     }
+    let execution = execution::execution(execution.map(|execution| execution.value), found);
     let evaluation = training::evaluation(evaluation.map(|evaluation| evaluation.value), found);
     let proven_privacy = learning::privacy(privacy.as_ref().map(|privacy| &privacy.value), found);
     keeping_data(sites_span, privacy, found);

@@ -246,6 +246,23 @@ pub fn dataset(dataset: &types::Dataset, found: &mut Found) {
     }
 }
 
+/// What of Pegasus' settings needs one file system for all machines.
+pub fn pegasus(execution: Option<&types::Execution>, found: &mut Found) {
+    let pegasus = execution.and_then(|execution| execution.pegasus.as_ref());
+    let Some(written) = pegasus.and_then(|pegasus| pegasus.value.data_configuration.as_ref()) else {
+        return;
+    };
+    match written.value {
+        types::DataConfiguration::Condorio => {}
+        types::DataConfiguration::Nonsharedfs | types::DataConfiguration::Sharedfs => refuse(
+            written.span,
+            "jobs would fetch files from a folder of the submit host, which sites do not see",
+            "let HTCondor move files: `data_configuration: condorio`, or leave it out",
+            found,
+        ),
+    }
+}
+
 /// What of an evaluation needs all images in one place.
 pub fn evaluation(evaluation: Option<&types::Evaluation>, found: &mut Found) {
     let baselines = evaluation.and_then(|evaluation| evaluation.baselines.as_ref());

@@ -34,7 +34,7 @@ pub fn lower(checked: &Checked) -> Result<Plan, PlanError> {
         digest,
         datasets,
         model,
-        federation: _,
+        federation,
         evaluation,
         sites,
         execution,
@@ -109,6 +109,8 @@ pub fn lower(checked: &Checked) -> Result<Plan, PlanError> {
         synthetic: datasets
             .iter()
             .any(|dataset| dataset.config.source.is_synthetic()),
+        algorithm: federation.algorithm,
+        rounds: federation.rounds,
         layout: *layout,
         retries: *retries,
         jobs,
@@ -445,6 +447,8 @@ impl<'a> Branch<'a> {
         let &Federation {
             rounds,
             epochs,
+            // For those who watch jobs.
+            algorithm: _,
             // How the server combines updates, and of whom.
             strategy: _,
             fraction: _,

@@ -61,6 +61,8 @@ impl Branch<'_> {
     /// One job per selected client; returns their updates in client order.
     fn train(&mut self, round: Round, selected: &[ClientId], handed_on: &mut HandedOn) -> Vec<InputFile> {
         let Federation {
+            // For those who watch jobs.
+            algorithm: _,
             // The aggregation's.
             strategy: _,
             rounds: _,

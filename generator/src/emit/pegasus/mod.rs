@@ -5,8 +5,10 @@
 //! the planning of sub-workflows. [`write()`] fills the directory, [`read()`] takes any author's Pegasus 5 workflow.
 
 mod catalogs;
+mod context;
 mod document;
 mod flatten;
+mod memory;
 mod properties;
 mod read;
 mod resolve;

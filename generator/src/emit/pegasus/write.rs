@@ -4,11 +4,12 @@ use std::io::{self, Write};
 
 use super::{
     DIR_VARIABLE, LOCAL, catalogs,
+    context::Context,
     units::{Unit, Units},
     workflow,
 };
 use crate::{
-    check::PegasusSettings,
+    check::{Layout, PegasusSettings},
     emit::{Sink, SinkError, directory::Directory},
     plan::Plan,
 };
@@ -41,35 +42,35 @@ pub fn write<S: Sink>(plan: &Plan, settings: &PegasusSettings, sink: &mut S) -> 
             return Err(WriteError::Variable { text: text.clone() });
         }
     }
-    let units = Units::of(plan);
+    let (context, units) = (Context::new(plan, settings), Units::of(plan));
     let mut directory = Directory(sink);
-    directory.file("workflow.yml", |out| {
-        workflow::write_main(plan, settings, &units, out)
-    })?;
+    directory.file("workflow.yml", |out| workflow::write_main(&context, &units, out))?;
     let children = plan.edges().reversed();
     for unit in &units.units {
         if let Unit::Round(round) = unit {
             let path = format!("rounds/{}", round.file(plan));
-            directory.file(&path, |out| workflow::write_round(plan, &children, round, out))?;
+            directory.file(&path, |out| {
+                workflow::write_round(&context, &children, round, out)
+            })?;
         }
     }
     directory.file("replicas.yml", |out| catalogs::replicas(plan, &units, out))?;
     directory.file("transformations.yml", |out| catalogs::transformations(out))?;
-    directory.file("sites.yml", |out| catalogs::sites(settings, out))?;
-    directory.file("pegasus.properties", |out| catalogs::properties(settings, out))?;
+    directory.file("sites.yml", |out| catalogs::sites(&context, out))?;
+    directory.file("pegasus.properties", |out| catalogs::properties(&context, out))?;
     for file in &plan.statics {
         let path = format!("inputs/{}", file.name);
         directory.file(&path, |out| out.write_all(file.content.as_bytes()))?;
     }
-    directory.script("plan.sh", &plan_script(settings))?;
-    directory.file("README.md", |out| readme(plan, &units, out))?;
+    directory.script("plan.sh", &plan_script(&context))?;
+    directory.file("README.md", |out| readme(&context, &units, out))?;
     Ok(())
 }
 
 /// The script that plans: Pegasus looks for nothing outside the script's own directory.
-fn plan_script(settings: &PegasusSettings) -> String {
+fn plan_script(context: &Context<'_>) -> String {
     let cleanup = workflow::CLEANUP;
-    let site = &settings.compute_site;
+    let sites = context.compute_sites();
     format!(
         r#"#!/bin/sh
 # Plans this workflow; `./plan.sh --submit` also starts it. Further options go to pegasus-plan.
@@ -91,12 +92,13 @@ exec pegasus-plan \
     -Dpegasus.catalog.transformation=YAML -Dpegasus.catalog.transformation.file="$here/transformations.yml" \
     -Dpegasus.catalog.site=YAML -Dpegasus.catalog.site.file="$here/sites.yml" \
     --conf "$here/pegasus.properties" --dir "$here/submit" \
-    --sites '{site}' --output-sites {LOCAL} --cleanup {cleanup} "$@" "$here/workflow.yml"
+    --sites '{sites}' --output-sites {LOCAL} --cleanup {cleanup} "$@" "$here/workflow.yml"
 "#
     )
 }
 
-fn readme(plan: &Plan, units: &Units, out: &mut impl Write) -> io::Result<()> {
+fn readme(context: &Context<'_>, units: &Units, out: &mut impl Write) -> io::Result<()> {
+    let plan = context.plan;
     let rounds = units
         .units
         .iter()
@@ -132,14 +134,47 @@ as a whole before it is planned, to any path of letters, digits, `.`, `_`, `-`. 
 
 `prepare` and `stats` run on the submit host: they read the images and the manifest, which names patients; the manifest
 is kept in `outputs/` and goes to no other machine. Shards and updates are deleted from `scratch/` once every job and
-sub-workflow that declares them is done. Held jobs fail after a minute, with their message in `pegasus-analyzer`.
-"#,
+sub-workflow that declares them is done. Held jobs fail after a minute, with their message in `pegasus-analyzer`; every
+further attempt asks for that much more memory. `condor_q -af FL_JobType FL_Round FL_Client` tells jobs apart.
+{sites}"#,
         experiment = plan.experiment,
         jobs = plan.jobs.len(),
         workflows = match rounds {
             0 => "one workflow".to_owned(),
-            rounds => format!("a main workflow and {rounds} sub-workflows, one per dataset and round"),
+            units => format!(
+                "a main workflow and {units} sub-workflows, {}",
+                one_per(plan.layout)
+            ),
         },
         digest = plan.spec_digest,
+        sites = sites_note(context),
     )
+}
+
+/// What a sub-workflow holds.
+fn one_per(layout: Layout) -> String {
+    match layout {
+        // There are none then.
+        Layout::Flat | Layout::Rounds => "one per dataset and round".to_owned(),
+        Layout::Chunks { rounds } => format!("one per dataset and {rounds} rounds"),
+    }
+}
+
+/// Which site has which clients' data, where there are several.
+fn sites_note(context: &Context<'_>) -> String {
+    if context.sites.is_empty() {
+        return String::new();
+    }
+    let mut note = String::from("\n| site | clients | data | HTCondor requirements |\n|---|---|---|---|\n");
+    for site in &context.sites {
+        let clients: Vec<String> = site.clients.iter().map(|client| client.to_string()).collect();
+        note += &format!(
+            "| `{}` | {} | `{}` | `{}` |\n",
+            site.name,
+            clients.join(", "),
+            site.data,
+            site.requirements.replace('|', "\\|"),
+        );
+    }
+    note + "\nJobs of these clients run there alone. Shards and what else a client keeps are written below `fedwing/` in the site's\nfolder and read in place; updates, models and counts are all that leaves it.\n"
 }
