@@ -10,10 +10,12 @@ use contract::{
 use super::{
     DIR_VARIABLE, LOCAL, NAMESPACE, PEGASUS_VERSION,
     context::Context,
-    units::{Unit, Units},
     yaml::{Map, Text},
 };
-use crate::plan::Plan;
+use crate::{
+    emit::units::{Unit, Units},
+    plan::Plan,
+};
 
 /// Writes `replicas.yml`: static files, weights and the workflow files of rounds, all on the submit host.
 pub fn replicas(plan: &Plan, units: &Units, out: &mut impl Write) -> io::Result<()> {

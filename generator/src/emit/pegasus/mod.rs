@@ -12,11 +12,11 @@ mod memory;
 mod properties;
 mod read;
 mod resolve;
-mod units;
 mod workflow;
 mod write;
 mod yaml;
 
+pub(super) use context::on_submit_host;
 pub use read::{ReadError, read};
 pub use write::{WriteError, write};
 

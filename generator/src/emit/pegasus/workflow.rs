@@ -12,11 +12,11 @@ use super::{
     LOCAL, NAMESPACE, PEGASUS_VERSION,
     context::{Context, on_submit_host},
     memory::growing,
-    units::{RoundUnit, Unit, Units},
     yaml::{Arguments, Map, Text},
 };
 use crate::{
     check::Request,
+    emit::units::{RoundUnit, Unit, Units},
     plan::{Children, Plan, PlannedJob},
 };
 

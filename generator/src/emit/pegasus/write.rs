@@ -2,15 +2,14 @@
 
 use std::io::{self, Write};
 
-use super::{
-    DIR_VARIABLE, LOCAL, catalogs,
-    context::Context,
-    units::{Unit, Units},
-    workflow,
-};
+use super::{DIR_VARIABLE, LOCAL, catalogs, context::Context, workflow};
 use crate::{
     check::{Layout, PegasusSettings},
-    emit::{Sink, SinkError, directory::Directory},
+    emit::{
+        Sink, SinkError,
+        directory::Directory,
+        units::{Unit, Units},
+    },
     plan::Plan,
 };
 
