@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // helpers of tests
 
 mod sample;
+#[path = "sample/strategy.rs"]
+mod strategy;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +16,7 @@ use fedwing::{
 };
 use proptest::prelude::*;
 use sample::Sample;
+use strategy::{any_sample, chunks};
 
 fn lower(sample: &Sample) -> Plan {
     plan::lower(&sample.checked()).unwrap()
@@ -68,10 +71,15 @@ fn nodes(files: &MemoryFiles, path: &str) -> BTreeMap<String, Node> {
             }
             "VARS" => {
                 let (id, rest) = rest.split_once(' ').unwrap();
+                let rest = rest.replace("\\\"", "\u{1}");
                 let mut parts = rest.split('"');
                 while let (Some(key), Some(value)) = (parts.next(), parts.next()) {
                     let key = key.trim().strip_suffix('=').unwrap().to_owned();
-                    nodes.get_mut(id).unwrap().vars.insert(key, value.to_owned());
+                    nodes
+                        .get_mut(id)
+                        .unwrap()
+                        .vars
+                        .insert(key, value.replace('\u{1}', "\""));
                 }
             }
             "CATEGORY" => {
@@ -113,28 +121,9 @@ fn before<'a>(nodes: &'a BTreeMap<String, Node>, id: &str) -> BTreeSet<&'a str> 
 
 fn words<'a>(node: &'a Node, key: &str, by: char) -> Vec<&'a str> {
     let list = node.vars.get(key).map_or("", String::as_str);
-    list.split(by).filter(|word| !word.is_empty()).collect()
-}
-
-fn any_sample() -> impl Strategy<Value = Sample> {
-    let datasets = proptest::sample::subsequence(vec!["nih", "tcia", "on"], 1..=3);
-    let numbers = (1u32..6, 1u32..5, 0.01f64..=1.0, any::<u64>());
-    (datasets, numbers, any::<[bool; 3]>(), 0..Sample::WAYS).prop_map(
-        |(datasets, (clients, rounds, fraction, seed), [nested, cross_dataset, weights], way)| {
-            let layout = if nested { Layout::Rounds } else { Layout::Flat };
-            Sample {
-                datasets,
-                clients,
-                rounds,
-                fraction,
-                cross_dataset,
-                weights: weights.then(|| "/w.safetensors".to_owned()),
-                seed,
-                ..Sample::small(layout)
-            }
-            .learning(way)
-        },
-    )
+    list.split(by)
+        .filter(|word| !matches!(*word, "" | "\"\""))
+        .collect()
 }
 
 #[test]
@@ -145,6 +134,44 @@ fn the_flat_directory_of_a_small_experiment() {
 #[test]
 fn the_rounds_directory_of_a_small_experiment() {
     insta::assert_snapshot!(text(&emit(&Sample::small(Layout::Rounds))));
+}
+
+#[test]
+fn jobs_of_a_site_have_a_submit_file_of_their_own_that_sends_them_there() {
+    let sample = Sample {
+        datasets: vec!["nih"],
+        clients: 3,
+        rounds: 1,
+        baselines: vec![],
+        cross_dataset: false,
+        weights: None,
+        sites: true,
+        ..Sample::small(chunks(2))
+    };
+    let files = emit(&sample);
+    let requirements = |path: &str| {
+        let mut lines = file(&files, path).lines();
+        lines
+            .find(|line| line.starts_with("requirements"))
+            .map(str::to_owned)
+    };
+    let nodes = nodes(&files, "e1.dag");
+    let told = [
+        "prepare-nih",
+        "prepare-nih-AT-second",
+        "train-nih-r0001-c0000",
+        "train-nih-r0001-c0002",
+        "aggregate-nih-r0001",
+    ];
+    let told: Vec<_> = told
+        .iter()
+        .map(|id| (*id, &nodes[*id].submit, requirements(&nodes[*id].submit)))
+        .collect();
+    insta::assert_debug_snapshot!((
+        told,
+        &nodes["prepare-nih-AT-second"],
+        &nodes["train-nih-r0001-c0002"]
+    ));
 }
 
 #[test]
@@ -207,12 +234,14 @@ proptest! {
             let node = &nodes[&*job.id];
             let here = file(&files, &node.submit).contains("universe = local");
             prop_assert_eq!(here, node.category.as_deref() == Some("submit-host"));
-            let expected: Vec<_> = job.outputs.iter().map(|output| format!("{output}=files/{output}")).collect();
+            let outputs: Vec<&str> = job.outputs.iter().filter(|file| !file.is_kept()).map(|file| file.as_str()).collect();
             if !here {
+                let expected: Vec<_> = outputs.iter().map(|output| format!("{output}=files/{output}")).collect();
                 prop_assert_eq!(words(node, "remaps", ';'), expected);
-                prop_assert_eq!(words(node, "writes", ','), job.outputs.iter().map(|file| file.as_str()).collect::<Vec<_>>());
+                prop_assert_eq!(words(node, "writes", ','), outputs.clone());
+                prop_assert!(!node.vars["writes"].is_empty(), "all that is new would travel");
             }
-            written.extend(job.outputs.iter().map(|file| (format!("files/{file}"), &*job.id)));
+            written.extend(outputs.iter().map(|file| (format!("files/{file}"), &*job.id)));
         }
         let mut given: BTreeSet<String> = files.0.keys().cloned().collect();
         given.extend(dagman::weights_path(&plan));
@@ -222,7 +251,10 @@ proptest! {
             let mut names = BTreeSet::new();
             let reads: Vec<String> = match node.vars.get("reads") {
                 Some(reads) => reads.split(',').filter(|path| !path.is_empty()).map(str::to_owned).collect(),
-                None => job.inputs.iter().map(|file| format!("files/{file}")).collect(),
+                None => {
+                    prop_assert!(job.inputs.iter().all(|file| !file.is_kept()), "a site's file on the submit host");
+                    job.inputs.iter().map(|file| format!("files/{file}")).collect()
+                }
             };
             for path in reads {
                 let there = given.contains(&path)
@@ -230,7 +262,8 @@ proptest! {
                 prop_assert!(there, "{} reads {path}", job.id);
                 names.insert(path.rsplit('/').next().unwrap().to_owned());
             }
-            prop_assert_eq!(names, job.inputs.iter().map(|file| file.to_string()).collect());
+            let moved = job.inputs.iter().filter(|file| !file.is_kept());
+            prop_assert_eq!(names, moved.map(|file| file.to_string()).collect());
         }
     }
 

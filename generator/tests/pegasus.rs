@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used)] // helpers of tests
 
 mod sample;
+#[path = "sample/strategy.rs"]
+mod strategy;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::training::BaselineKind;
 use fedwing::{
     check::Layout,
     emit::{
@@ -17,6 +18,7 @@ use fedwing::{
 };
 use proptest::prelude::*;
 use sample::Sample;
+use strategy::{any_sample, chunks};
 
 fn lower(sample: &Sample) -> Plan {
     plan::lower(&sample.checked()).unwrap()
@@ -47,48 +49,6 @@ fn text(files: &MemoryFiles) -> String {
         ));
     }
     all
-}
-
-fn chunks(rounds: u32) -> Layout {
-    Layout::Chunks {
-        rounds: rounds.try_into().unwrap(),
-    }
-}
-
-/// The baselines there can be: no one has all images where data is at several sites.
-fn local_baselines(sites: bool) -> Vec<BaselineKind> {
-    let kinds = BaselineKind::ALL.iter().copied();
-    kinds
-        .filter(|kind| !sites || *kind == BaselineKind::LocalOnly)
-        .collect()
-}
-
-fn any_sample() -> impl Strategy<Value = Sample> {
-    let datasets = proptest::sample::subsequence(vec!["nih", "tcia", "on"], 1..=3);
-    let numbers = (1u32..6, 1u32..5, 0.01f64..=1.0, any::<u64>());
-    let layouts = prop_oneof![
-        Just(Layout::Flat),
-        Just(Layout::Rounds),
-        (1u32..4).prop_map(chunks)
-    ];
-    let flags = any::<[bool; 3]>();
-    (datasets, numbers, layouts, flags, 0..Sample::WAYS).prop_map(
-        |(datasets, (clients, rounds, fraction, seed), layout, [cross_dataset, weights, sites], way)| {
-            Sample {
-                datasets,
-                clients,
-                rounds,
-                fraction,
-                cross_dataset,
-                weights: weights.then(|| "/w.safetensors".to_owned()),
-                seed,
-                sites,
-                baselines: local_baselines(sites),
-                ..Sample::small(layout)
-            }
-            .learning(way)
-        },
-    )
 }
 
 /// For each job, every job it waits for, directly or not.

@@ -66,12 +66,25 @@ impl<'a> Groups<'a> {
     }
 }
 
-/// The path of the submit file of a group that comes after `groups`: by its kind, with a number from the second on.
+/// The path of the submit file of a group that comes after `groups`: by its kind and its site, with a number from the second
+/// on.
 fn path(groups: &[(String, Group<'_>)], group: &Group<'_>) -> String {
-    let kind = group.kind;
-    let before = groups.iter().filter(|(_, other)| other.kind == kind).count();
+    let name = name(group);
+    let before = groups
+        .iter()
+        .filter(|(_, other)| self::name(other) == name)
+        .count();
     match before {
-        0 => format!("submit/{kind}.sub"),
-        before => format!("submit/{kind}-{}.sub", before + 1),
+        0 => format!("submit/{name}.sub"),
+        before => format!("submit/{name}.{}.sub", before + 1),
+    }
+}
+
+/// A capital letter cannot stand in a site's name, so no kind and site make another's name.
+fn name(group: &Group<'_>) -> String {
+    let kind = group.kind;
+    match group.placement {
+        Placement::Site(site) => format!("{kind}-AT-{}", site.name),
+        Placement::SubmitHost | Placement::Anywhere => kind.to_owned(),
     }
 }
