@@ -67,7 +67,8 @@ def job(spec, description, arriving):
     else:
         made.add_profiles(Namespace.CONDOR, key="allowed_execute_duration", value=spec["walltime_s"])
         grown = f"ifthenelse(isundefined(DAGNodeRetry), {memory}, {memory} * (DAGNodeRetry + 1))"
-        made.add_condor_profile(request_memory=grown)
+        # The API's own argument takes numbers alone; HTCondor takes an expression.
+        made.add_profiles(Namespace.CONDOR, key="request_memory", value=grown)
         if description["sites"]:
             made.add_selector_profile(execution_site=spec["site"] or description["compute_site"])
     attributes = {
@@ -80,7 +81,7 @@ def job(spec, description, arriving):
     }
     for key, value in attributes.items():
         if value is not None:
-            made.add_profiles(Namespace.CONDOR, key=f"+FL_{key}", value=value)
+            made.add_profiles(Namespace.CONDOR, key=f"+FL_{key}", value=str(value))
     for key in ("dataset", "round", "client"):
         if spec[key] is not None:
             made.add_metadata({key: spec[key]})

@@ -1,13 +1,16 @@
 //! Data at several sites, all of which are this machine.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use tests::fedwing;
 
-use crate::scenario::{Scenario, assert_code, files, report, tensors};
+use crate::scenario::{Scenario, assert_code, assert_same_files, files, report, tensors};
 
 /// Three clients of drawn radiographs: at two sites, or in one place.
-fn phantom(at_sites: Option<&std::path::Path>) -> Scenario {
+fn phantom(at_sites: Option<&Path>) -> Scenario {
     let sites = match at_sites {
         None => String::new(),
         Some(folder) => format!(
@@ -90,6 +93,27 @@ fn sites_give_the_model_that_one_place_gives_and_keep_their_shards() {
     }
     let left: Vec<&String> = of_run.keys().filter(|name| name.contains("shard")).collect();
     assert_eq!(left, ["small.drawn.test.shard.safetensors"]);
+}
+
+#[test]
+fn a_generated_workflow_keeps_shards_at_their_sites_too() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let scenario = phantom(Some(place.path()));
+    assert_code(&scenario.run("run", 2), 0);
+    let folder = scenario.dir("workflow");
+    let spec = scenario.spec();
+    assert_code(
+        &fedwing([Path::new("generate"), &spec, Path::new("-o"), &folder]),
+        0,
+    );
+    let (workflow, run) = (folder.join("workflow.yml"), scenario.dir("generated"));
+    fs::remove_dir_all(place.path().join("a")).expect("an empty site");
+    assert_code(
+        &fedwing([Path::new("run"), &workflow, Path::new("--dir"), &run]),
+        0,
+    );
+    assert!(at_site(place.path().join("a"), "small.drawn.c0002.shard.safetensors").is_file());
+    assert_same_files(&scenario.dir("run"), &run);
 }
 
 #[test]

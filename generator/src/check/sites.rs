@@ -171,7 +171,7 @@ fn check_requirements(text: &str, span: Span, found: &mut Found) {
         "it must be one line"
     } else if text.contains("$(") || text.contains("${") {
         "`$(` and `${` stand for variables there"
-    } else if quotes % 2 != 0 {
+    } else if !quotes.is_multiple_of(2) {
         "a quotation mark has no second one"
     } else if text.matches('(').count() != text.matches(')').count() {
         "a bracket has no second one"
