@@ -6,7 +6,7 @@
 //! Where clients' data is at several sites, each site prepares its own clients' shards from the images it has, and keeps them;
 //! what a client keeps from round to round stays there too. Held-out samples are of no client and are prepared apart.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use contract::{
     args::{BaselineArgs, EvaluateArgs, InitArgs, Job, KeysArgs, PrepareArgs, StatsArgs},
@@ -17,8 +17,8 @@ use contract::{
     training::BaselineKind,
 };
 
-use super::{JobId, Parts, Plan, PlanError, PlannedJob, Stage, StaticFile, WeightsFile};
-use crate::check::{Checked, Dataset, Evaluation, Execution, Federation, Model, Privacy, Site};
+use super::{JobId, Parts, Plan, PlanError, PlannedJob, Stage, StaticFile, WeightsFile, at_site};
+use crate::check::{Checked, Dataset, Evaluation, Execution, Federation, Model, Privacy};
 
 /// Plans every job of `checked`; the same value gives the same plan.
 ///
@@ -137,41 +137,7 @@ fn expected_jobs(checked: &Checked) -> usize {
     checked.datasets.iter().map(|dataset| of(&dataset.config)).sum()
 }
 
-/// The path of a client's file: its name, or where the client's site keeps it.
-fn at_site(checked: &Checked, client: ClientId, name: &FileName) -> Arc<str> {
-    match checked.site_of(client) {
-        None => name.as_str().into(),
-        Some(site) => site_path(checked, site, name),
-    }
-}
-
-/// Where a site keeps a file: in a folder of its own for each specification, as another one of the same name makes other
-/// shards.
-fn site_path(checked: &Checked, site: &Site, name: &FileName) -> Arc<str> {
-    let (experiment, digest) = (&checked.name, &checked.digest.as_str()[..12]);
-    format!("{}/fedwing/{experiment}-{digest}/{name}", site.data).into()
-}
-
-/// A source as it is at a site: the same files under their own names, in the dataset's folder there.
-fn source_at(source: &Source, site: &Site, dataset: &DatasetName) -> Source {
-    let there = |path: &str| {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        format!("{}/{dataset}/{name}", site.data)
-    };
-    let mut source = source.clone();
-    match &mut source {
-        Source::Cxr14 { images, labels } => {
-            *images = there(images);
-            *labels = there(labels);
-        }
-        Source::Table { csv, .. } => *csv = there(csv),
-        Source::Folder { root } | Source::Dicom { root, .. } => *root = there(root),
-        Source::Phantom { .. } => {}
-    }
-    source
-}
-
-fn settings(name: FileName, config: &DatasetConfig) -> StaticFile {
+pub(super) fn settings(name: FileName, config: &DatasetConfig) -> StaticFile {
     StaticFile {
         name,
         content: serde_json::to_string_pretty(config)
@@ -190,7 +156,7 @@ pub(super) struct Branch<'a> {
     test_shard: FileName,
     /// Where thresholds are chosen, if they are.
     validation_shard: Option<FileName>,
-    jobs: &'a mut Vec<PlannedJob>,
+    pub(super) jobs: &'a mut Vec<PlannedJob>,
 }
 
 impl<'a> Branch<'a> {
@@ -204,7 +170,7 @@ impl<'a> Branch<'a> {
             config,
             shards: (0..config.clients)
                 .map(ClientId)
-                .map(|client| at_site(checked, client, &names.shard(client)))
+                .map(|client| at_site::at_site(checked, client, &names.shard(client)))
                 .collect(),
             test_shard: names.test_shard(),
             validation_shard: config.validation.map(|_| names.validation_shard()),
@@ -234,11 +200,6 @@ impl<'a> Branch<'a> {
         self.checked.seed.derive(&purpose.to_string())
     }
 
-    /// The path of a file that stays with its client: a name, or where the client's site keeps it.
-    pub fn kept(&self, client: ClientId, name: &FileName) -> Arc<str> {
-        at_site(self.checked, client, name)
-    }
-
     /// The job that reads the source, and the settings it reads first. Where clients' data is at several sites, it prepares
     /// what belongs to no client.
     fn prepare(&mut self) -> StaticFile {
@@ -266,42 +227,8 @@ impl<'a> Branch<'a> {
         settings
     }
 
-    /// The job that makes the shards of a site's clients at the site, from the images there, and leaves them there; and the
-    /// settings it reads first. None where the dataset has no client at the site.
-    fn prepare_at(&mut self, site: &Arc<Site>) -> Option<StaticFile> {
-        let has = |client: &ClientId| client.0 < self.config.clients;
-        let clients: BTreeSet<ClientId> = site.clients.iter().copied().filter(has).collect();
-        if clients.is_empty() {
-            return None;
-        }
-        let mut config = self.config.clone();
-        config.source = source_at(&config.source, site, &config.dataset);
-        let settings = settings(self.names.site_config(&site.name), &config);
-        let manifest = site_path(self.checked, site, &self.names.site_manifest(&site.name));
-        let shards = clients
-            .iter()
-            .map(|client| (&*self.shards[client.0 as usize]).into());
-        let args = PrepareArgs {
-            config: (&settings.name).into(),
-            salt: None,
-            threads: Some(self.checked.execution.resources.prepare.cpus),
-            manifest: (&*manifest).into(),
-            shards: shards.collect(),
-            part: Some(Part::Clients(clients)),
-            test_shard: None,
-            validation_shard: None,
-        };
-        // A capital letter cannot stand in a name, so no dataset's job has this one's id.
-        let id = format!("prepare-{}-AT-{}", self.config.dataset, site.name);
-        self.push(id, None, None, Job::Prepare(args));
-        let job = self.jobs.last_mut().expect("pushed just now");
-        job.site = Some(site.clone());
-        self.in_place(&config.source);
-        Some(settings)
-    }
-
     /// Notes what the last job reads in place of `source`.
-    fn in_place(&mut self, source: &Source) {
+    pub(super) fn in_place(&mut self, source: &Source) {
         let job = self.jobs.last_mut().expect("pushed just now");
         job.in_place = source.paths().into_iter().map(str::to_owned).collect();
     }

@@ -3,6 +3,7 @@
 //! In: [`crate::check::Checked`]. Out: [`Plan`], and from it a [`Dag`]. Pure; randomness comes only from the seed.
 //! Start at [`lower()`]. A `Plan` always keeps: one writer per file, no cycle, every read file written or known.
 
+mod at_site;
 mod dag;
 mod edges;
 mod lower;
