@@ -31,7 +31,7 @@ generate() { "$pool" run bin/fedwing generate "$1.yml" -o "$1" --target dagman >
 
 # Submits, and waits until DAGMan ends with status $2.
 submit_experiment() { "$pool" run "$1/submit.sh" >"$experiments/$1.submitted"; }
-ended() { grep -c 'EXITING WITH STATUS' "$experiments/$1/nih1000.dag.dagman.out" 2>/dev/null || true; }
+ended() { { grep -c 'EXITING WITH STATUS' "$experiments/$1/nih1000.dag.dagman.out" 2>/dev/null || echo 0; } | tail -n 1; }
 wait_for_end() {
   local name=$1 times=$2 status=$3 deadline=$((SECONDS + $4))
   until (($(ended "$name") >= times)); do
@@ -51,7 +51,7 @@ trains_now() {
 check_events() {
   local folder=$experiments/$1 jobs
   jobs=$(wc -l <"$folder/jobs.jsonl")
-  find "$folder" -name '*.nodes.log' -exec cat {} + |
+  find "$folder" -name '*.nodes.log*' -exec cat {} + |
     awk '/^000 /{id=$2; named=0} /DAG Node: /{if (id != "") node[id]=$3; id=""}
          /^005 /{over=$2} /Normal termination \(return value 0\)/{if (over != "") print node[over]; over=""}' |
     sort >"$folder/well"
@@ -108,6 +108,8 @@ fail_and_go_on() {
   grep -q 'aggregate' "$folder/logs/aggregate-nih-r0001.err" || fail "the failed job's stderr did not arrive"
   echo "failed as it should after $((SECONDS - begun)) s"
   mv "$folder/bin/sound" "$folder/bin/fl-aggregator"
+  # DAGMan begins its event logs anew.
+  find "$folder" -name '*.nodes.log' -exec cp {} {}.first \;
   submit_experiment rounds
   wait_for_end rounds 2 0 180
   echo "went on and completed after $((SECONDS - begun)) s"

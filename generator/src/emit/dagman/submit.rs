@@ -65,6 +65,9 @@ fn elsewhere(text: &mut String, request: Request, retries: u32) {
     line(text, "universe", "vanilla");
     line(text, "output", &format!("{LOGS}/$(node).out"));
     line(text, "error", &format!("{LOGS}/$(node).err"));
+    // After a failure nothing is transferred, these two neither; as streams they arrive while they are written.
+    line(text, "stream_output", "True");
+    line(text, "stream_error", "True");
     line(text, "should_transfer_files", "YES");
     // A job that fails has written nothing to wait for, so it ends by its own exit code and not on hold.
     line(text, "when_to_transfer_output", "ON_SUCCESS");
