@@ -1,6 +1,6 @@
 //! Whole runs of what changes how updates travel and are combined.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path, process::Output};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, process::Output};
 
 use serde_json::Value;
 use tests::fedwing;
