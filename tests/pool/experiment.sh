@@ -29,9 +29,12 @@ SPEC
 
 generate() { "$pool" run bin/fedwing generate "$1.yml" -o "$1" --target dagman >/dev/null 2>&1 || fail "$1 is not generated"; }
 
-# Submits, and waits until DAGMan ends with status $2.
 submit_experiment() { "$pool" run "$1/submit.sh" >"$experiments/$1.submitted"; }
+
+# How often DAGMan has ended.
 ended() { { grep -c 'EXITING WITH STATUS' "$experiments/$1/nih1000.dag.dagman.out" 2>/dev/null || echo 0; } | tail -n 1; }
+
+# Waits until the DAGMan of $1 has ended $2 times, the last time with status $3, for $4 s at most.
 wait_for_end() {
   local name=$1 times=$2 status=$3 deadline=$((SECONDS + $4))
   until (($(ended "$name") >= times)); do
@@ -42,7 +45,7 @@ wait_for_end() {
     fail "$name did not end with status $status: $(tail -n 5 "$experiments/$name/nih1000.dag.dagman.out")"
 }
 
-# The machine that trains for a client in round $2 at this moment.
+# A machine that trains for a client in round $1 at this moment.
 trains_now() {
   "$pool" run condor_q -constraint "JobStatus == 2 && FL_JobType == \"train\" && FL_Round == $1" -af RemoteHost | head -n 1
 }
@@ -61,18 +64,23 @@ check_events() {
     fail "$1: of $jobs jobs some did not end well exactly once: $(head -n 5 "$folder/differ")"
 }
 
-# Every global model is that of the local engine's run of the same specification, byte by byte.
+digest() { sed -n 's/^`\([0-9a-f]*\)`\.$/\1/p' "$experiments/$1/README.md"; }
+
+# Every global model is that of the local engine's run of the flat specification, byte by byte; but for the specification's
+# digest, which stands in every model.
 check_models() {
-  local round file
+  local round file digests
+  digests="s/$(digest flat)/$(digest "$1")/"
   for round in 0 1 2 3; do
     file=files/nih1000.nih.r000$round.global.safetensors
-    cmp "$experiments/$1-local/$file" "$experiments/$1/$file" || fail "$1: round $round's model differs from the local engine's"
+    LC_ALL=C sed -e "$digests" "$experiments/flat-local/$file" | cmp - "$experiments/$1/$file" ||
+      fail "$1: round $round's model differs from the local engine's"
   done
 }
 
 run_locally() {
-  "$pool" run bin/fedwing run "$1.yml" --dir "$1-local" >"$experiments/$1-local.log" 2>&1 ||
-    fail "the local run fails: $(tail -n 5 "$experiments/$1-local.log")"
+  "$pool" run bin/fedwing run flat.yml --dir flat-local >"$experiments/flat-local.log" 2>&1 ||
+    fail "the local run fails: $(tail -n 5 "$experiments/flat-local.log")"
 }
 
 # One host is lost while it trains in round 2.
@@ -125,9 +133,8 @@ run_experiment() {
   fi
   prepare_experiment "$data"
   echo "== an experiment loses a host, and its models stay those of the local engine"
-  run_locally flat
+  run_locally
   lose_a_host
   echo "== an experiment in nested DAGs fails, and goes on from there"
-  run_locally rounds
   fail_and_go_on
 }
