@@ -64,6 +64,7 @@ check_events() {
     fail "$1: of $jobs jobs some did not end well exactly once: $(head -n 5 "$folder/differ")"
 }
 
+# shellcheck disable=SC2016 # the quotes of Markdown
 digest() { sed -n 's/^`\([0-9a-f]*\)`\.$/\1/p' "$experiments/$1/README.md"; }
 
 # Every global model is that of the local engine's run of the flat specification, byte by byte; but for the specification's
@@ -125,6 +126,51 @@ fail_and_go_on() {
   check_models rounds
 }
 
+# The four clients' images are at four sites, each only its own; the submit host has those of the test set.
+share_out_images() {
+  local site
+  for site in 0 1 2 3; do
+    mkdir -p "$experiments/sites/site$site/nih/images"
+    cp "$experiments/nih1000/Data_Entry_2017.csv" "$experiments/sites/site$site/nih/"
+  done
+  python3 - "$experiments" <<'PYTHON'
+import json, pathlib, sys
+
+folder = pathlib.Path(sys.argv[1])
+manifest = json.loads((folder / "flat-local/files/nih1000.nih.manifest.json").read_text())
+for row in manifest["rows"]:
+    if row["client"] is not None:
+        name = row["image"].rsplit("/", 1)[-1]
+        (folder / "nih1000/images" / name).rename(folder / f"sites/site{row['client']}/nih/images/{name}")
+PYTHON
+  chown -R 1000:1000 "$experiments/sites"
+  {
+    cat "$experiments/flat.yml"
+    echo "sites:"
+    for site in 0 1 2 3; do
+      echo "  site$site: {clients: [$site], data: /srv/site, condor: {requirements: 'FedwingSite == \"site$site\"'}}"
+    done
+    echo "privacy: {data_stays_at_site: true}"
+  } >"$experiments/sites.yml"
+}
+
+# Bytes that HTCondor moved to and from jobs.
+moved() { cat "$experiments/$1"/*.nodes.log | awk '/^005 /{over=1} /Total Bytes (Sent|Received) By Job/{if (over) sum+=$1} /^\.\.\./{over=0} END {print sum}'; }
+
+# Data stays at its site, and the models are the same.
+stay_at_sites() {
+  local begun=$SECONDS shards
+  share_out_images
+  generate sites
+  submit_experiment sites
+  wait_for_end sites 1 0 240
+  echo "complete after $((SECONDS - begun)) s; $(moved sites) bytes moved, without sites $(moved flat)"
+  check_events sites
+  check_models sites
+  shards=$(find "$experiments/sites" -path '*/fedwing/*' -name '*.shard.safetensors' | sed "s,$experiments/sites/,,;s,/.*\.nih\., ,;s,\..*,," | sort | tr '\n' ';')
+  [[ $shards == "site0 c0000;site1 c0001;site2 c0002;site3 c0003;" ]] || fail "sites hold the shards $shards"
+}
+
 run_experiment() {
   local data=${FEDWING_DATA:-$PWD/../shared/data}/nih1000
   if [[ ! -d $data ]]; then
@@ -137,4 +183,6 @@ run_experiment() {
   lose_a_host
   echo "== an experiment in nested DAGs fails, and goes on from there"
   fail_and_go_on
+  echo "== an experiment whose data stays at its sites"
+  stay_at_sites
 }
