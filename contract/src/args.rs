@@ -6,6 +6,7 @@
 use crate::{
     aggregation::{CentralPrivacy, Encoding, NamePattern, StrategyArg},
     argv::{ArgError, CheckpointFile, FlagInfo, InputFile, JobArgs, OutputFile, Role},
+    dataset::Part,
     ids::{ClientId, DatasetName, ExperimentName, Round, Seed, SpecDigest},
     job_args,
     recipe::DeviceChoice,
@@ -13,7 +14,7 @@ use crate::{
 };
 
 job_args! {
-    /// Reads a dataset's source and writes the manifest, one shard per client and the test shard.
+    /// Reads a dataset's source and writes the manifest, one shard per client and the test shard, or some of the shards.
     pub struct PrepareArgs("prepare") {
         /// The dataset's settings (JSON).
         config: InputFile => "config",
@@ -24,10 +25,13 @@ job_args! {
         threads: Option<u32> => "threads",
         /// Where to write which image went to which split and client.
         manifest: OutputFile => "manifest",
-        /// Where to write the shards, one per client in order.
+        /// Which samples to prepare: `held_out`, those of no client, or the numbers of clients, such as `0,3`. Only their images
+        /// are read, and every sample is placed as if all were prepared. All samples when not given.
+        part: Option<Part> => "part",
+        /// Where to write the shards, one per client that is prepared, in order.
         shards: Vec<OutputFile> => "shard",
-        /// Where to write the test shard.
-        test_shard: OutputFile => "test-shard",
+        /// Where to write the test shard, where held-out samples are prepared.
+        test_shard: Option<OutputFile> => "test-shard",
         /// Where to write the shard that thresholds are chosen on, where the settings ask for one.
         validation_shard: Option<OutputFile> => "validation-shard",
     }

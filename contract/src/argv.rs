@@ -69,7 +69,12 @@ pub enum Role<'a> {
     Input(&'a str),
     /// A file the job must write.
     Output(&'a str),
-    /// A file an interrupted job leaves for its next attempt: read if it is there, gone when the job is done.
+    /// A file the job reads where it is kept: an absolute path, which nobody moves.
+    ReadInPlace(&'a str),
+    /// A file the job must write where it is kept: an absolute path, from which nobody moves it.
+    WrittenInPlace(&'a str),
+    /// A file an interrupted job leaves for its next attempt: read if it is there, gone when the job is done. One with an
+    /// absolute path is the job's own affair.
     Checkpoint(&'a str),
 }
 
@@ -272,11 +277,11 @@ pub trait JobArgs: Sized {
     /// Calls `see` with the role of each value, in the order of the flags.
     fn roles<'a>(&'a self, see: &mut dyn FnMut(Role<'a>));
 
-    /// The files the job reads.
+    /// The files the job reads, wherever they are.
     fn inputs(&self) -> Vec<&str> {
         let mut files = Vec::new();
         self.roles(&mut |role| {
-            if let Role::Input(file) = role {
+            if let Role::Input(file) | Role::ReadInPlace(file) = role {
                 files.push(file)
             }
         });
@@ -294,11 +299,11 @@ pub trait JobArgs: Sized {
         found
     }
 
-    /// The files the job must write.
+    /// The files the job must write, wherever they are kept.
     fn outputs(&self) -> Vec<&str> {
         let mut files = Vec::new();
         self.roles(&mut |role| {
-            if let Role::Output(file) = role {
+            if let Role::Output(file) | Role::WrittenInPlace(file) = role {
                 files.push(file)
             }
         });
@@ -369,6 +374,7 @@ macro_rules! from_str_values {
 }
 
 from_str_values!(
+    crate::dataset::Part,
     u32,
     u64,
     crate::ids::ExperimentName,
@@ -395,14 +401,15 @@ impl ArgValue for f64 {
 }
 
 macro_rules! file_value {
-    ($(#[$doc:meta])* $name:ident, $role:ident) => {
+    ($(#[$doc:meta])* $name:ident, $role:ident, $in_place:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The path as the job sees it: a plain name inside its directory when planned, any path by hand.
+            /// The path as the job sees it: when planned, a plain name inside its directory, or the absolute path of a file
+            /// that is kept where it is; any path by hand.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -440,7 +447,7 @@ macro_rules! file_value {
                 if path.is_empty() { Err("an empty path".to_owned()) } else { Ok(Self(path.into())) }
             }
             fn role(&self) -> Role<'_> {
-                Role::$role(&self.0)
+                if self.0.starts_with('/') { Role::$in_place(&self.0) } else { Role::$role(&self.0) }
             }
         }
     };
@@ -448,15 +455,15 @@ macro_rules! file_value {
 
 file_value! {
     /// A file a job reads.
-    InputFile, Input
+    InputFile, Input, ReadInPlace
 }
 file_value! {
     /// A file a job must write.
-    OutputFile, Output
+    OutputFile, Output, WrittenInPlace
 }
 file_value! {
     /// A file an interrupted job leaves for its next attempt.
-    CheckpointFile, Checkpoint
+    CheckpointFile, Checkpoint, Checkpoint
 }
 
 fn is_plain(byte: u8) -> bool {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::part::{InvalidPart, Part};
 use crate::{
     ids::{ClientId, DatasetName, ExperimentName, Seed, SpecDigest},
     training::Target,
@@ -403,6 +404,9 @@ pub struct Manifest {
     pub clients: u32,
     /// Whether there is a validation side.
     pub validation: bool,
+    /// The samples whose images were prepared where this was written; all when none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
     /// Rows of the source left out, counted by reason.
     pub left_out: BTreeMap<String, u64>,
     /// Images that could not be used, in the source's order.
@@ -411,9 +415,9 @@ pub struct Manifest {
     pub duplicates: Vec<DuplicateGroup>,
     /// Images whose grey values were stretched between percentiles, as they say nothing of a window.
     pub percentile_windows: u64,
-    /// SHA-256 over the names of the images and their prepared pixels, in order, hexadecimal.
+    /// SHA-256 over the names of the images prepared here and their prepared pixels, in order, hexadecimal.
     pub source_digest: String,
-    /// The samples, in the source's order.
+    /// The samples, in the source's order; those of all parts.
     pub rows: Vec<ManifestRow>,
 }
 

@@ -77,6 +77,10 @@ name! {
     /// A dataset of an experiment; each dataset is a federation of its own.
     DatasetName
 }
+name! {
+    /// A place where clients' data lives.
+    SiteName
+}
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {

@@ -17,6 +17,7 @@ pub mod job;
 pub mod metrics;
 pub mod names;
 pub mod networks;
+mod part;
 pub mod profile;
 pub mod recipe;
 pub mod secure;

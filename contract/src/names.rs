@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{ClientId, DatasetName, ExperimentName, Round},
+    ids::{ClientId, DatasetName, ExperimentName, Round, SiteName},
     training::BaselineKind,
 };
 
@@ -99,6 +99,16 @@ impl Names<'_> {
     /// The dataset's settings, read by `prepare`.
     pub fn dataset_config(&self) -> FileName {
         self.name(format_args!("dataset.json"))
+    }
+
+    /// The dataset's settings as a site reads them.
+    pub fn site_config(&self, site: &SiteName) -> FileName {
+        self.name(format_args!("at.{site}.dataset.json"))
+    }
+
+    /// The manifest that a site writes; it names images and patients and stays where they are.
+    pub fn site_manifest(&self, site: &SiteName) -> FileName {
+        self.name(format_args!("at.{site}.manifest.json"))
     }
 
     /// How the dataset's models are trained, read by `train` and `baseline`.

@@ -1,12 +1,15 @@
 //! Takes a job to the module that does it.
 
-use contract::{args::Job, exit::JobExit, job::JobError};
+use std::{fs, path::Path};
+
+use contract::{args::Job, argv::Role, exit::JobExit, job::JobError};
 
 /// Runs a job of this binary.
 ///
 /// # Errors
 /// The job's; `Usage` for a job of another binary, or one this build leaves out.
 pub fn run(job: Job) -> Result<(), JobError> {
+    make_folders(&job)?;
     match job {
         Job::Prepare(args) => crate::data::prepare::run(&args),
         Job::Profile(args) => crate::data::profile::run(&args),
@@ -34,6 +37,20 @@ pub fn run(job: Job) -> Result<(), JobError> {
             Err(JobError::new(JobExit::Usage, text))
         }
     }
+}
+
+/// Makes the folders of outputs that are kept in place: at a site, nobody else does.
+fn make_folders(job: &Job) -> Result<(), JobError> {
+    let mut made = Ok(());
+    job.roles(&mut |role| {
+        if let Role::WrittenInPlace(file) = role
+            && let Some(folder) = Path::new(file).parent()
+            && made.is_ok()
+        {
+            made = fs::create_dir_all(folder).map_err(|error| JobError::writing(folder, &error));
+        }
+    });
+    made
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // helpers of tests
 
 mod sample;
+#[path = "sample/strategy.rs"]
+mod strategy;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +14,11 @@ use fedwing::{
         MemoryFiles,
         pegasus::{self, ReadError, WriteError},
     },
-    plan::{self, Dag, External, Plan, Program},
+    plan::{self, Dag, External, Lfn, Plan, Program},
 };
 use proptest::prelude::*;
 use sample::Sample;
+use strategy::{any_sample, chunks};
 
 fn lower(sample: &Sample) -> Plan {
     plan::lower(&sample.checked()).unwrap()
@@ -48,28 +51,17 @@ fn text(files: &MemoryFiles) -> String {
     all
 }
 
-fn any_sample() -> impl Strategy<Value = Sample> {
-    let datasets = proptest::sample::subsequence(vec!["nih", "tcia", "on"], 1..=3);
-    let numbers = (1u32..6, 1u32..5, 0.01f64..=1.0, any::<u64>());
-    (datasets, numbers, any::<[bool; 3]>(), 0..Sample::WAYS).prop_map(
-        |(datasets, (clients, rounds, fraction, seed), [rounds_layout, cross_dataset, weights], way)| {
-            Sample {
-                datasets,
-                clients,
-                rounds,
-                fraction,
-                cross_dataset,
-                weights: weights.then(|| "/w.safetensors".to_owned()),
-                seed,
-                ..Sample::small(if rounds_layout {
-                    Layout::Rounds
-                } else {
-                    Layout::Flat
-                })
-            }
-            .learning(way)
-        },
-    )
+/// For each job, every job it waits for, directly or not.
+fn ancestors(dag: &Dag) -> Vec<BTreeSet<u32>> {
+    let mut all: Vec<BTreeSet<u32>> = Vec::new();
+    for job in &dag.jobs {
+        let mut above: BTreeSet<u32> = job.after.iter().copied().collect();
+        for parent in &job.after {
+            above.extend(all[*parent as usize].iter().copied());
+        }
+        all.push(above);
+    }
+    all
 }
 
 #[test]
@@ -80,6 +72,81 @@ fn the_flat_directory_of_a_small_experiment() {
 #[test]
 fn the_rounds_directory_of_a_small_experiment() {
     insta::assert_snapshot!(text(&emit(&Sample::small(Layout::Rounds))));
+}
+
+#[test]
+fn the_chunks_directory_of_an_experiment_at_two_sites() {
+    let sample = Sample {
+        datasets: vec!["nih"],
+        clients: 3,
+        rounds: 3,
+        baselines: vec![],
+        cross_dataset: false,
+        weights: None,
+        sites: true,
+        ..Sample::small(chunks(2))
+    };
+    insta::assert_snapshot!(text(&emit(&sample)));
+}
+
+#[test]
+fn each_data_configuration_has_the_directories_it_needs() {
+    let mut all = String::new();
+    for configuration in ["condorio", "nonsharedfs", "sharedfs"] {
+        let sample = Sample::small(Layout::Flat);
+        let mut files = MemoryFiles::default();
+        let mut settings = sample.checked().execution.pegasus;
+        settings.data_configuration = configuration.to_owned();
+        pegasus::write(&lower(&sample), &settings, &mut files).unwrap();
+        let file = |name: &str| String::from_utf8(files.0[name].clone()).unwrap();
+        let bypass = file("workflow.yml").contains("bypass: true");
+        assert_eq!(bypass, configuration == "condorio", "{configuration}");
+        all += &format!(
+            "=== {configuration}\n{}{}",
+            file("sites.yml"),
+            file("pegasus.properties")
+        );
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn memory_grows_with_attempts_where_there_are_several_and_is_a_number_where_not() {
+    let requests = |retries: u32| -> Vec<(Option<String>, Option<String>)> {
+        let sample = Sample::small(Layout::Flat);
+        let mut checked = sample.checked();
+        checked.execution.retries = retries;
+        let plan = plan::lower(&checked).unwrap();
+        let mut files = MemoryFiles::default();
+        pegasus::write(&plan, &checked.execution.pegasus, &mut files).unwrap();
+        let main: serde_json::Value =
+            serde_saphyr::from_str(&String::from_utf8(files.0["workflow.yml"].clone()).unwrap()).unwrap();
+        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+        let jobs = main["jobs"].as_array().unwrap().iter();
+        jobs.filter(|job| job["name"] == "train")
+            .map(|job| {
+                let profiles = &job["profiles"];
+                (
+                    text(&profiles["condor"]["request_memory"]),
+                    text(&profiles["pegasus"]["memory"]),
+                )
+            })
+            .collect()
+    };
+    assert!(
+        requests(0)
+            .iter()
+            .all(|(condor, pegasus)| condor.is_none() && pegasus.is_some())
+    );
+    let grown = requests(3);
+    let (Some(expression), None) = &grown[0] else {
+        panic!("{:?}", grown[0])
+    };
+    let number = requests(0)[0].1.clone().unwrap();
+    assert_eq!(
+        *expression,
+        format!("ifthenelse(isundefined(DAGNodeRetry), {number}, {number} * (DAGNodeRetry + 1))")
+    );
 }
 
 #[test]
@@ -149,13 +216,21 @@ proptest! {
             prop_assert_eq!(&read.id, &ours.id);
             prop_assert_eq!(&read.label, &ours.label);
             prop_assert_eq!(&read.argv, &ours.argv);
-            prop_assert_eq!(&read.inputs, &ours.inputs);
-            prop_assert_eq!(&read.outputs, &ours.outputs);
-            prop_assert_eq!(&read.after, &ours.after);
+            // What is kept in place is not moved, so no workflow names it; its readers wait for its writers all the same.
+            let moved = |files: &[Lfn]| -> Vec<Lfn> { files.iter().filter(|file| !file.is_kept()).cloned().collect() };
+            prop_assert_eq!(&read.inputs, &moved(&ours.inputs));
+            prop_assert_eq!(&read.outputs, &moved(&ours.outputs));
+            if !sample.sites {
+                prop_assert_eq!(&read.after, &ours.after);
+            }
             prop_assert_eq!(read.request, ours.request);
             prop_assert_eq!(read.retries, ours.retries);
             let program = format!("{folder}/bin/{}", planned.job.binary().as_str());
             prop_assert_eq!(&read.program, &Program::Path(program));
+        }
+        // A sub-workflow waits as a whole for what is kept in place, so its jobs wait for no less.
+        for (read, ours) in ancestors(&read).iter().zip(ancestors(&ours)) {
+            prop_assert!(read.is_superset(&ours));
         }
         let expected: BTreeMap<_, _> = ours.external.into_iter().map(|(name, from)| {
             let path = match from {
@@ -174,7 +249,7 @@ proptest! {
 
     #[test]
     fn what_crosses_a_sub_workflows_border_is_declared_on_its_job(sample in any_sample()) {
-        let sample = Sample { layout: Layout::Rounds, ..sample };
+        let sample = Sample { layout: if sample.layout == Layout::Flat { Layout::Rounds } else { sample.layout }, ..sample };
         let files = emit(&sample);
         let outer: serde_json::Value = serde_saphyr::from_str(&String::from_utf8(files.0["workflow.yml"].clone()).unwrap()).unwrap();
         let uses = |jobs: &[serde_json::Value], link: &str| -> BTreeSet<String> {
@@ -186,7 +261,11 @@ proptest! {
             if job["type"] == "pegasusWorkflow" { rounds.push(job.clone()) }
             read_outside.extend(uses(std::slice::from_ref(job), "input"));
         }
-        prop_assert_eq!(rounds.len() as u32, sample.rounds * sample.datasets.len() as u32);
+        let each = match sample.layout {
+            Layout::Flat | Layout::Rounds => 1,
+            Layout::Chunks { rounds } => rounds.get(),
+        };
+        prop_assert_eq!(rounds.len() as u32, sample.rounds.div_ceil(each) * sample.datasets.len() as u32);
         for job in &rounds {
             let file = job["file"].as_str().unwrap();
             let text = String::from_utf8(files.0[&format!("rounds/{file}")].clone()).unwrap();

@@ -62,8 +62,8 @@ fn files(job: &Job) -> (Vec<String>, Vec<String>) {
     let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
     job.roles(&mut |role| match role {
         Role::Setting | Role::Checkpoint(_) => {}
-        Role::Input(file) => inputs.push(file.to_owned()),
-        Role::Output(file) => outputs.push(file.to_owned()),
+        Role::Input(file) | Role::ReadInPlace(file) => inputs.push(file.to_owned()),
+        Role::Output(file) | Role::WrittenInPlace(file) => outputs.push(file.to_owned()),
     });
     (inputs, outputs)
 }

@@ -100,12 +100,15 @@ fn a_rejected_specification_is_neither_run_nor_generated() {
 
 #[test]
 fn what_is_not_built_yet_is_refused_by_name() {
-    let (_folder, spec) =
-        broken_quickstart(&[("evaluation:", "execution: {layout: {chunks: 2}}\n\nevaluation:")]);
+    let container = "execution: {pegasus: {container: {apptainer: fl-client.sif}}}\n\nevaluation:";
+    let (_folder, spec) = broken_quickstart(&[("evaluation:", container)]);
     let output = fedwing(["check", &spec]);
     assert_eq!(code(&output), 3);
     let said = stderr(&output);
-    assert!(said.contains("chunks") && said.contains("rounds"), "{said}");
+    assert!(
+        said.contains("apptainer") && said.contains("not built yet"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -217,6 +220,53 @@ fn a_generated_folder_can_be_moved_and_runs_to_the_same_files_as_its_specificati
             left.display()
         );
     }
+}
+
+#[test]
+fn a_folder_for_dagman_is_complete_before_it_is_submitted() {
+    let text = fs::read_to_string(example("quickstart.yml")).expect("the quickstart");
+    let weights = "model: {arch: small_cnn, weights: start.safetensors}";
+    let (folder, spec) = folder_with(&text.replace("model: {arch: small_cnn}", weights));
+    let made = folder.path().join("made");
+    let output = fedwing([
+        "generate",
+        &spec,
+        "-o",
+        &made.display().to_string(),
+        "--target",
+        "dagman",
+        "--json",
+    ]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(
+        stdout(&output).contains(r#""target": "dagman""#),
+        "{}",
+        stdout(&output)
+    );
+    for file in [
+        "quickstart.dag",
+        "spec.yml",
+        "jobs.jsonl",
+        "bin/fl-client",
+        "submit/train.sub",
+    ] {
+        assert!(made.join(file).is_file(), "{file}");
+    }
+    for empty in ["logs", "files"] {
+        assert!(
+            made.join(empty).is_dir(),
+            "{empty}: HTCondor makes no folder for what arrives"
+        );
+    }
+    assert_eq!(
+        fs::read_link(made.join("inputs/quickstart.weights.safetensors")).expect("a link"),
+        folder.path().join("start.safetensors")
+    );
+    let script = fs::metadata(made.join("submit.sh")).expect("submit.sh");
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&script.permissions()) & 0o111,
+        0o111
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::{
     process::Command,
 };
 
-use contract::argv::Role;
+use contract::{argv::Role, training::BaselineKind};
 use fedwing::{
     check::Layout,
     emit::{MemoryFiles, pegasus},
@@ -65,7 +65,7 @@ fn description(sample: &Sample, plan: &Plan) -> Value {
         .map(|job| {
             let (mut inputs, mut outputs, mut checkpoints) = (Vec::new(), Vec::new(), Vec::new());
             job.job.roles(&mut |role| match role {
-                Role::Setting => {}
+                Role::Setting | Role::ReadInPlace(_) | Role::WrittenInPlace(_) => {}
                 Role::Checkpoint(file) => checkpoints.push(file),
                 Role::Input(file) => inputs.push(file),
                 Role::Output(file) => outputs.push(file),
@@ -84,12 +84,29 @@ fn description(sample: &Sample, plan: &Plan) -> Value {
                 "dataset": job.stage.dataset.as_str(),
                 "round": job.stage.round.map(|round| round.0),
                 "client": job.stage.client.map(|client| client.0),
+                "site": job.site.as_ref().map(|site| site.name.as_str()),
             })
         })
         .collect();
     json!({
         "name": plan.experiment.as_str(),
-        "layout": match sample.layout { Layout::Flat => "flat", Layout::Rounds => "rounds" },
+        "rounds_together": match sample.layout {
+            Layout::Flat => 0,
+            Layout::Rounds => 1,
+            Layout::Chunks { rounds } => rounds.get(),
+        },
+        "algorithm": plan.algorithm,
+        "rounds": plan.rounds,
+        "spec_digest": plan.spec_digest.as_str(),
+        "synthetic": plan.synthetic,
+        "sites": plan.sites().iter().map(|site| json!({
+            "name": site.name.as_str(),
+            "requirements": site.requirements,
+        })).collect::<Vec<_>>(),
+        "dependencies": plan.jobs.iter().enumerate().flat_map(|(index, job)| {
+            let parents = plan.edges().after(index).iter();
+            parents.map(|parent| json!([plan.jobs[*parent as usize].id.to_string(), job.id.to_string()]))
+        }).collect::<Vec<_>>(),
         "compute_site": sample.checked().execution.pegasus.compute_site,
         "retries": plan.retries,
         "statics": plan.statics.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(),
@@ -183,7 +200,10 @@ fn we_emit_what_the_official_api_makes_of_the_same_jobs() {
         Ok(python) => python,
         Err(why) => return eprintln!("skipped: the Pegasus API cannot be installed: {why}"),
     };
-    for layout in [Layout::Flat, Layout::Rounds] {
+    let two = Layout::Chunks {
+        rounds: 2.try_into().unwrap(),
+    };
+    for layout in [Layout::Flat, Layout::Rounds, two] {
         let some = Sample {
             clients: 3,
             fraction: 0.7,
@@ -194,7 +214,14 @@ fn we_emit_what_the_official_api_makes_of_the_same_jobs() {
             weights: None,
             ..Sample::small(layout)
         };
-        for sample in [Sample::small(layout), some, alone] {
+        let apart = Sample {
+            clients: 3,
+            rounds: 3,
+            sites: true,
+            baselines: vec![BaselineKind::LocalOnly],
+            ..Sample::small(layout)
+        };
+        for sample in [Sample::small(layout), some, alone, apart] {
             let (reference, ours) = both(&python, &sample);
             let (reference, ours) = (meaning(reference), meaning(ours));
             let names = |files: &Value| files.as_object().unwrap().keys().cloned().collect::<Vec<_>>();

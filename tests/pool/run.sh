@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Runs DAGs on a personal HTCondor pool: files travel as declared, every site is used, a host that vanishes costs no result.
+# Then `experiment.sh` runs a generated workflow there, beside the local engine.
 #
 #   tests/pool/run.sh              # as root; takes minutes the first time, when the pool's packages are fetched
 #   tests/pool/run.sh 1000         # also measures that many no-op nodes
@@ -8,6 +9,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 pool=$PWD/containers/pool/pool
+# shellcheck source=tests/pool/experiment.sh
+source tests/pool/experiment.sh
 
 if [[ $(id -u) != 0 ]]; then
   echo "SKIPPED: the pool is not tested: it needs root"
@@ -167,8 +170,7 @@ submit again
 finish again 120
 check_fan again
 
-# The K=4, T=3 experiment belongs here: `fedwing generate --target dagman` into "$experiments", submit, kill-host in the
-# middle, finish, and compare the global model byte by byte with that of the local engine.
+run_experiment
 
 echo "== down, twice; nothing is left"
 "$pool" down

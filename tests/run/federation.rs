@@ -1,11 +1,11 @@
 //! Whole runs of what changes how updates travel and are combined.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path, process::Output};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, process::Output};
 
 use serde_json::Value;
 use tests::fedwing;
 
-use crate::scenario::{Scenario, assert_code, files, report};
+use crate::scenario::{Scenario, assert_code, files, report, tensors};
 
 /// Five clients of drawn radiographs; `federation` and `more` as in a specification.
 fn phantom(rounds: u32, federation: &str, more: &str) -> Scenario {
@@ -34,22 +34,6 @@ federation:
 fn run(scenario: &Scenario) -> Value {
     assert_code(&scenario.run("run", 2), 0);
     report(&scenario.dir("run"))["datasets"][0].clone()
-}
-
-/// The bytes of each tensor with its type, by name: what a safetensors file holds besides its metadata.
-fn tensors(path: &Path) -> BTreeMap<String, (String, Vec<u8>)> {
-    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let (length, rest) = bytes.split_first_chunk::<8>().expect("a length");
-    let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
-    let header: BTreeMap<String, Value> = serde_json::from_slice(header).expect("a header");
-    let entries = header.into_iter().filter(|(name, _)| name != "__metadata__");
-    entries
-        .map(|(name, entry)| {
-            let offset = |i: usize| entry["data_offsets"][i].as_u64().expect("an offset") as usize;
-            let dtype = entry["dtype"].as_str().expect("a type").to_owned();
-            (name, (dtype, data[offset(0)..offset(1)].to_vec()))
-        })
-        .collect()
 }
 
 fn global(scenario: &Scenario, round: u32) -> BTreeMap<String, (String, Vec<u8>)> {

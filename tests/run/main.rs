@@ -3,6 +3,8 @@
 mod disturbed;
 mod federation;
 mod foreign;
+mod layouts;
 mod real_data;
 mod scenario;
+mod sites;
 mod undisturbed;

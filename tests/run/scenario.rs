@@ -135,6 +135,22 @@ pub fn assert_same_files(left: &Path, right: &Path) {
     }
 }
 
+/// The bytes of each tensor with its type, by name: what a safetensors file holds besides its metadata.
+pub fn tensors(path: &Path) -> BTreeMap<String, (String, Vec<u8>)> {
+    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let (length, rest) = bytes.split_first_chunk::<8>().expect("a length");
+    let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let header: BTreeMap<String, Value> = serde_json::from_slice(header).expect("a header");
+    let entries = header.into_iter().filter(|(name, _)| name != "__metadata__");
+    entries
+        .map(|(name, entry)| {
+            let offset = |i: usize| entry["data_offsets"][i].as_u64().expect("an offset") as usize;
+            let dtype = entry["dtype"].as_str().expect("a type").to_owned();
+            (name, (dtype, data[offset(0)..offset(1)].to_vec()))
+        })
+        .collect()
+}
+
 /// The report of a run as JSON.
 pub fn report(run: &Path) -> Value {
     let output = fedwing(["report".as_ref(), run.as_os_str(), "--json".as_ref()]);

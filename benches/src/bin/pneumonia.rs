@@ -343,7 +343,8 @@ impl<'a> Run<'a> {
             shards: (0..CLIENTS)
                 .map(|client| self.output(&format!("c{client}")))
                 .collect(),
-            test_shard: self.output("test"),
+            part: None,
+            test_shard: Some(self.output("test")),
             validation_shard: None,
         }));
     }

@@ -1,5 +1,6 @@
 use super::*;
 use proptest::{collection::vec, option, prelude::*};
+use std::collections::BTreeSet;
 
 fn experiment() -> impl Strategy<Value = ExperimentName> {
     "[a-z][a-z0-9_-]{0,20}".prop_map(|text| ExperimentName::new(&text).unwrap())
@@ -92,9 +93,10 @@ fn job() -> impl Strategy<Value = Job> {
                     salt,
                     threads,
                     manifest,
+                    part: salted.then(|| Part::Clients(BTreeSet::from([ClientId(3), ClientId(11)]))),
                     shards,
                     validation_shard: salted.then(|| OutputFile::from("v")),
-                    test_shard,
+                    test_shard: Some(test_shard),
                 })
             }),
         (input(), option::of(any::<u32>()), output()).prop_map(|(root, threads, profile)| Job::Profile(

@@ -79,6 +79,7 @@ pub fn manifest() -> Manifest {
         skipped: Vec::new(),
         duplicates: Vec::new(),
         percentile_windows: 0,
+        part: None,
         source_digest: "0".repeat(64),
         rows: vec![row(0, Some(0)), row(1, Some(1)), row(2, None)],
     }

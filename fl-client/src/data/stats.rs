@@ -39,6 +39,7 @@ fn count(manifest: &Manifest) -> Result<DatasetStats, DivergenceError> {
         classes,
         clients,
         validation,
+        part: _,
         left_out,
         skipped,
         duplicates,

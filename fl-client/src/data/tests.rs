@@ -3,6 +3,7 @@
 mod dicom;
 mod duplicates;
 mod made;
+mod parts;
 mod quality;
 mod real;
 mod resume;
@@ -62,7 +63,8 @@ impl Job {
             shards: (0..shards)
                 .map(|client| name(self.shard(client)).as_str().into())
                 .collect(),
-            test_shard: name(self.path("test.safetensors")).as_str().into(),
+            part: None,
+            test_shard: Some(name(self.path("test.safetensors")).as_str().into()),
             validation_shard: self.config.validation.map(|_| {
                 let path = name(self.path("validation.safetensors"));
                 path.as_str().into()

@@ -32,6 +32,32 @@ pub fn place(algorithm: &At<types::Algorithm>) -> Span {
     }
 }
 
+/// A rule's word.
+pub fn word(algorithm: &types::Algorithm) -> &'static str {
+    use types::Algorithm as A;
+    match algorithm {
+        A::Fedavg => "fedavg",
+        A::Fedavgm(_) => "fedavgm",
+        A::Fedadam(_) => "fedadam",
+        A::Fedyogi(_) => "fedyogi",
+        A::Fedadagrad(_) => "fedadagrad",
+        A::Fedprox(_) => "fedprox",
+        A::Scaffold(_) => "scaffold",
+        A::Fednova => "fednova",
+        A::Fedbn => "fedbn",
+        A::Fedper => "fedper",
+        A::Ditto(_) => "ditto",
+        A::Median => "median",
+        A::TrimmedMean(_) => "trimmed_mean",
+        A::Krum(_) => "krum",
+        A::MultiKrum(_) => "multi_krum",
+        A::Bulyan(_) => "bulyan",
+        A::GeometricMedian(_) => "geometric_median",
+        A::NormBound(_) => "norm_bound",
+        A::Qfedavg(_) => "qfedavg",
+    }
+}
+
 /// The server's part of an algorithm and the clients'.
 ///
 /// SCAFFOLD's number of clients is each dataset's: `Federation::strategy_for` puts it in.

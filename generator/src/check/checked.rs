@@ -1,12 +1,12 @@
 //! A specification as proven: every value is in range, every default filled in, every path absolute.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc};
 
 use contract::{
     aggregation::{CentralPrivacy, Encoding, Strategy},
     args::Job,
     dataset::DatasetConfig,
-    ids::{ExperimentName, Seed, SpecDigest},
+    ids::{ClientId, ExperimentName, Seed, SiteName, SpecDigest},
     recipe::{DeviceChoice, Recipe},
     training::{Arch, BaselineKind, Head},
     units::{Bytes, Fraction, Seconds},
@@ -31,10 +31,32 @@ pub struct Checked {
     pub federation: Federation,
     /// What the result is compared with.
     pub evaluation: Evaluation,
+    /// Where clients' data lives: every client is of one site. Empty when all data is in one place.
+    pub sites: Vec<Arc<Site>>,
     /// How jobs are laid out and what they ask for.
     pub execution: Execution,
     /// What others may learn of a client's part.
     pub privacy: Privacy,
+}
+
+impl Checked {
+    /// The site that holds the data of `client`; none when all data is in one place.
+    pub fn site_of(&self, client: ClientId) -> Option<&Arc<Site>> {
+        self.sites.iter().find(|site| site.clients.contains(&client))
+    }
+}
+
+/// A place where clients' data lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// Its name; neither the submit host's nor that of the site other jobs run on.
+    pub name: SiteName,
+    /// Its clients; not empty.
+    pub clients: BTreeSet<ClientId>,
+    /// Absolute path of its folder, which all its machines see.
+    pub data: String,
+    /// A ClassAd expression that holds on its machines alone; one line.
+    pub requirements: String,
 }
 
 /// A dataset, as `prepare` will read it.
@@ -58,6 +80,8 @@ pub struct Model {
 /// How clients learn together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Federation {
+    /// The algorithm's word in the specification.
+    pub algorithm: &'static str,
     /// The aggregation rule; see [`Federation::strategy_for`].
     pub strategy: Strategy,
     /// Number of rounds, at least 1.
@@ -126,7 +150,7 @@ pub struct Evaluation {
 /// How jobs are laid out and what they ask for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Execution {
-    /// One workflow, or a sub-workflow per round.
+    /// One workflow, or sub-workflows of rounds.
     pub layout: Layout,
     /// Where models are trained and tested.
     pub device: DeviceChoice,
@@ -147,6 +171,11 @@ pub enum Layout {
     Flat,
     /// A sub-workflow per dataset and round.
     Rounds,
+    /// A sub-workflow per dataset and so many rounds; the last may have fewer.
+    Chunks {
+        /// Rounds of a sub-workflow.
+        rounds: NonZeroU32,
+    },
 }
 
 /// What a job asks its machine for.

@@ -1,5 +1,7 @@
 //! Rules of layout, resources and the Pegasus target.
 
+use std::num::NonZeroU32;
+
 use contract::{
     recipe::DeviceChoice,
     units::{Bytes, Seconds},
@@ -78,8 +80,7 @@ pub fn execution(execution: Option<types::Execution>, found: &mut Found) -> Opti
         None | Some(types::Layout::Flat) => Some(Layout::Flat),
         Some(types::Layout::Rounds) => Some(Layout::Rounds),
         Some(types::Layout::Chunks(rounds)) => {
-            super::rules::word_not_built("chunks", rounds.span, &["flat", "rounds"], found);
-            None
+            NonZeroU32::new(rounds.value.get32()).map(|rounds| Layout::Chunks { rounds })
         }
     };
     let device = device.map_or(DeviceChoice::Cpu, |device| device.value.0);

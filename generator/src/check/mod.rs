@@ -14,6 +14,7 @@ mod memory;
 mod methods;
 mod paths;
 mod rules;
+mod sites;
 mod together;
 mod training;
 
@@ -24,15 +25,14 @@ use sha2::{Digest, Sha256};
 
 pub use checked::{
     Checked, Compression, Dataset, Evaluation, Execution, Federation, Layout, Model, PegasusSettings,
-    Privacy, Request, Resources,
+    Privacy, Request, Resources, Site,
 };
 pub use execution::DEFAULT_RESOURCES;
 
 use crate::{
-    diag::{Code, Diagnostic, Diagnostics, Text},
-    spec::{self, At, Found, Named, Spec, types},
+    diag::{Code, Diagnostic, Diagnostics, Span, Text},
+    spec::{self, At, Found, Spec, types},
 };
-use rules::not_built;
 
 /// What checking a specification gives.
 #[derive(Debug, Clone)]
@@ -95,10 +95,15 @@ fn prove(spec: Spec, digest: SpecDigest, base: &Path, found: &mut Found) -> Opti
         .map(|arch| training::arch(&arch.value));
     let model = model.and_then(|model| training::model(model.value, base, found));
     let federation = federation.and_then(|federation| training::federation(federation.value, found));
+    let sites_span = sites.as_ref().map(|sites| sites.span);
+    if sites_span.is_some() {
+        sites::pegasus(execution.as_ref().map(|execution| &execution.value), found);
+        sites::evaluation(evaluation.as_ref().map(|evaluation| &evaluation.value), found);
+    }
     let execution = execution::execution(execution.map(|execution| execution.value), found);
     let evaluation = training::evaluation(evaluation.map(|evaluation| evaluation.value), found);
     let proven_privacy = learning::privacy(privacy.as_ref().map(|privacy| &privacy.value), found);
-    keeping_data(sites, privacy, found);
+    keeping_data(sites_span, privacy, found);
 
     let header = match (name, seed) {
         (Some(name), Some(seed)) => Some(dataset::Header {
@@ -110,6 +115,11 @@ fn prove(spec: Spec, digest: SpecDigest, base: &Path, found: &mut Found) -> Opti
     };
     let datasets = datasets?.value.0;
     let written = datasets.len();
+    if sites_span.is_some() {
+        for (_, dataset) in &datasets {
+            sites::dataset(&dataset.value, found);
+        }
+    }
     let datasets: Vec<dataset::Proven> = datasets
         .into_iter()
         .filter_map(|(name, dataset)| dataset::dataset(name.value, dataset.value, arch, base, found))
@@ -134,6 +144,19 @@ fn prove(spec: Spec, digest: SpecDigest, base: &Path, found: &mut Found) -> Opti
         };
         learning::learning(federation, execution, privacy, datasets, found);
     }
+
+    let sites = match sites {
+        Some(sites) => {
+            let clients = (written == datasets.len())
+                .then(|| datasets.iter().map(|dataset| dataset.clients).max())
+                .flatten();
+            let taken = execution
+                .as_ref()
+                .map(|execution| execution.checked.pegasus.compute_site.as_str());
+            sites::sites(sites, clients, taken, found)
+        }
+        None => Some(Vec::new()),
+    };
 
     let At {
         value: spec::FormatVersion,
@@ -160,26 +183,14 @@ fn prove(spec: Spec, digest: SpecDigest, base: &Path, found: &mut Found) -> Opti
         model,
         federation,
         evaluation: evaluation?.checked,
+        sites: sites?,
         execution: execution?.checked,
         privacy: proven_privacy.checked,
     })
 }
 
-/// Sites, and the promise that data stays there.
-fn keeping_data(
-    sites: Option<At<Named<types::Site>>>,
-    privacy: Option<At<types::Privacy>>,
-    found: &mut Found,
-) {
-    let no_sites = sites.is_none();
-    if let Some(sites) = sites {
-        not_built(
-            "`sites`",
-            sites.span,
-            "all clients' data must be in one place: remove `sites`",
-            found,
-        );
-    }
+/// The promise that data stays at its sites, which there must be for it.
+fn keeping_data(sites: Option<Span>, privacy: Option<At<types::Privacy>>, found: &mut Found) {
     let Some(At {
         value:
             types::Privacy {
@@ -195,7 +206,7 @@ fn keeping_data(
         return;
     };
     if let Some(At { value: true, span }) = data_stays_at_site
-        && no_sites
+        && sites.is_none()
     {
         found.push(
             Diagnostic::error(

@@ -17,16 +17,6 @@ pub fn not_built(what: &str, span: Span, instead: &str, found: &mut Found) {
     );
 }
 
-/// Refuses a word whose feature is not built, naming those that are.
-pub fn word_not_built(word: &str, span: Span, built: &[&str], found: &mut Found) {
-    not_built(
-        &format!("`{word}`"),
-        span,
-        &format!("built so far: {}", listed(built)),
-        found,
-    );
-}
-
 /// The texts of a list; reports repetitions.
 pub fn texts(name: &str, list: At<Several<Text>>, found: &mut Found) -> Vec<At<String>> {
     let texts = list.value.0.into_iter().map(

@@ -112,8 +112,10 @@ pub fn federation(federation: types::Federation, found: &mut Found) -> Option<Pr
         compression,
         local: written,
     } = federation;
-    let algorithm =
-        algorithm.map(|algorithm| (algorithm::place(&algorithm), algorithm::parts(algorithm.value)));
+    let algorithm = algorithm.map(|algorithm| {
+        let (place, word) = (algorithm::place(&algorithm), algorithm::word(&algorithm.value));
+        (place, word, algorithm::parts(algorithm.value))
+    });
     let compressed = compression.as_ref().map(|compression| compression.span);
     let compression = compression.map(|written| self::compression(written.value));
     let rounds = rounds.map(|rounds| rounds.value.get32());
@@ -126,7 +128,7 @@ pub fn federation(federation: types::Federation, found: &mut Found) -> Option<Pr
         Some(proven) => Some(proven?),
         None => None,
     };
-    let (algorithm, parts) = algorithm?;
+    let (algorithm, word, parts) = algorithm?;
     let (strategy, method) = parts?;
     recipe.method = method;
     Some(ProvenFederation {
@@ -135,6 +137,7 @@ pub fn federation(federation: types::Federation, found: &mut Found) -> Option<Pr
         min_clients: min_clients.as_ref().map(|min_clients| min_clients.span),
         compression: compressed,
         checked: Federation {
+            algorithm: word,
             strategy,
             rounds: rounds?,
             fraction: fraction?.value.0,

@@ -90,4 +90,6 @@ pub enum Command {
 pub enum TargetArg {
     /// Pegasus 5
     Pegasus,
+    /// HTCondor's DAGMan
+    Dagman,
 }

@@ -52,8 +52,11 @@ fn execute(command: Command) -> Result<Exit, OpError> {
             target,
             json,
         } => {
-            let TargetArg::Pegasus = target;
-            let result = ops::generate(&spec, &output, ops::Target::Pegasus)?;
+            let target = match target {
+                TargetArg::Pegasus => ops::Target::Pegasus,
+                TargetArg::Dagman => ops::Target::Dagman,
+            };
+            let result = ops::generate(&spec, &output, target)?;
             warn(&result.warnings);
             if json {
                 print_json(&result);

@@ -78,6 +78,11 @@ codes! {
     DeviceUnfit = "FL0327": "a device that does not fit what is asked for",
     NoEffect = "FL0328": "a setting that changes nothing",
     TwoSplits = "FL0329": "two ways to say what is held out",
+    SiteClients = "FL0330": "a client that is not of one site",
+    SiteName = "FL0331": "a site's name that is taken",
+    SiteRequirements = "FL0332": "requirements that HTCondor cannot read",
+    SitesUnfit = "FL0333": "what needs all data in one place",
+    SiteFolder = "FL0334": "a site's folder that is not written in full",
     NotBuilt = "FL0401": "described, but not built yet",
     BrokenPromise = "FL0402": "a promise that cannot be kept",
 }

@@ -4,7 +4,13 @@
 //! [`crate::plan::Dag`]. Pure: sinks and sources are the caller's, no disk is touched here. The same plan gives the
 //! same bytes. Start at [`pegasus::write`].
 
+pub mod dagman;
+mod directory;
+mod jobs;
 pub mod pegasus;
 mod sink;
+mod units;
 
+pub use directory::SinkError;
+pub use jobs::{JOBS_FILE, write_jobs};
 pub use sink::{FileKind, MemoryFiles, Sink, Source};

@@ -55,7 +55,7 @@ impl Store {
         }
     }
 
-    /// Where a file is.
+    /// Where a file is: in the run's folder, or where it is kept.
     pub(super) fn path(&self, graph: &Graph<'_>, file: FileIndex) -> PathBuf {
         self.folder.join(graph.file(file).name.as_str())
     }
@@ -204,7 +204,7 @@ pub(super) struct Move {
     pub(super) to: PathBuf,
 }
 
-/// Reads outputs, makes them read-only and moves them into the run's files.
+/// Reads outputs, makes them read-only and moves them into the run's files; those that are kept in place stay there.
 ///
 /// Stopped anywhere in between, it leaves a job that is not recorded as done: `resume` does it again.
 pub(super) fn seal(moves: &[Move]) -> Result<Vec<(FileIndex, Fact, Identity)>, EngineError> {

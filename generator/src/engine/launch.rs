@@ -34,15 +34,19 @@ pub(super) fn make_directory(graph: &Graph<'_>, job: JobIndex, dir: &RunDir) -> 
         made => made.map_err(EngineError::io("make the directory", &place))?,
     }
     let files = dir.files();
-    for &file in &graph.node(job).inputs {
-        let name = graph.file(file).name.as_str();
+    let files_here = graph.node(job).inputs.iter().map(|&file| graph.file(file).name);
+    for name in files_here.filter(|name| !name.is_kept()) {
+        let name = name.as_str();
         let link = place.join(name);
         make_parent(&link, name)?;
         symlink(files.join(name), &link).map_err(EngineError::io("link the input", &link))?;
     }
     let outputs = graph.node(job).outputs.iter();
     let outputs = outputs.map(|&file| graph.file(file).name);
-    for name in outputs.chain(&graph.job(job).checkpoints) {
+    for name in outputs
+        .chain(&graph.job(job).checkpoints)
+        .filter(|name| !name.is_kept())
+    {
         // A job may write `a/b` as declared without making `a` itself.
         make_parent(&place.join(name.as_str()), name.as_str())?;
     }

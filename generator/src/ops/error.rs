@@ -67,6 +67,9 @@ pub enum OpError {
     /// The workflow cannot be written.
     #[error("the workflow cannot be written")]
     Emit(#[from] emit::pegasus::WriteError),
+    /// A file of the workflow cannot be written.
+    #[error("the workflow cannot be written")]
+    Sink(#[from] emit::SinkError),
     /// Signals cannot be watched.
     #[error("cannot watch for signals")]
     Signals(#[source] io::Error),
@@ -105,6 +108,7 @@ impl OpError {
             | OpError::Engine(_)
             | OpError::Report(_)
             | OpError::Emit(_)
+            | OpError::Sink(_)
             | OpError::Signals(_) => Exit::Environment,
             OpError::Rejected(_) | OpError::Workflow(_) => Exit::Rejected,
             OpError::Plan(_) => Exit::Unexpected,

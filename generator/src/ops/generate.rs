@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, BufWriter},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{OpenOptionsExt, symlink},
     path::{Path, PathBuf},
 };
 
@@ -13,8 +13,8 @@ use serde::Serialize;
 use super::{check, error::OpError, programs, require_empty, source::Source};
 use crate::{
     diag::Diagnostics,
-    emit::{FileKind, Sink, pegasus},
-    plan,
+    emit::{self, FileKind, Sink, dagman, pegasus},
+    plan::{self, Plan},
 };
 
 /// The workflow system to generate for.
@@ -23,6 +23,8 @@ use crate::{
 pub enum Target {
     /// Pegasus 5.
     Pegasus,
+    /// HTCondor's DAGMan.
+    Dagman,
 }
 
 /// What was generated.
@@ -69,7 +71,12 @@ pub fn generate(path: &Path, output: &Path, target: Target) -> Result<GenerateRe
         .map_err(failed)?;
     match target {
         Target::Pegasus => pegasus::write(&plan, &checked.execution.pegasus, &mut Folder(beside.path()))?,
+        Target::Dagman => {
+            dagman::write(&plan, &mut Folder(beside.path()))?;
+            complete_dagman(&plan, beside.path()).map_err(failed)?;
+        }
     }
+    emit::write_jobs(&plan, &mut Folder(beside.path()))?;
     fs::write(beside.path().join("spec.yml"), &source.text).map_err(failed)?;
     let mut size = 0;
     for (binary, from) in binaries {
@@ -87,6 +94,19 @@ pub fn generate(path: &Path, output: &Path, target: Target) -> Result<GenerateRe
         spec_digest: checked.digest.to_string(),
         warnings: result.diagnostics,
     })
+}
+
+/// Makes what only a disk can hold: folders that files arrive in, and the weights by their logical name.
+fn complete_dagman(plan: &Plan, folder: &Path) -> io::Result<()> {
+    for empty in [dagman::FILES, dagman::LOGS] {
+        fs::create_dir_all(folder.join(empty))?;
+    }
+    if let (Some(weights), Some(path)) = (&plan.weights, dagman::weights_path(plan)) {
+        let path = folder.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(folder))?;
+        symlink(&weights.path, path)?;
+    }
+    Ok(())
 }
 
 /// Puts the finished folder in its place.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     diag::Diagnostics,
-    engine::{self, Interrupt, Machine, Observer, Options, Origin, Patience},
+    engine::{self, Interrupt, Machine, Message, Observer, Options, Origin, Patience, Weight},
     plan::{self, Dag, Program},
     record::{self, Event, RunDir, RunOutcome},
 };
@@ -80,6 +80,8 @@ impl RunResult {
 struct Runnable {
     dag: Dag,
     origin: Origin,
+    /// Number of sites that clients' data is at.
+    sites: usize,
     warnings: Option<Diagnostics>,
 }
 
@@ -109,7 +111,9 @@ pub fn run<O: Observer>(
     if !source.is_workflow() {
         super::write_text(&run_dir.spec(), &source.text)?;
     }
-    let outcome = engine::run(&runnable.dag, &run_dir, &options, &mut watch(&runnable.dag));
+    let mut observer = watch(&runnable.dag);
+    tell_of_sites(&runnable, &mut observer);
+    let outcome = engine::run(&runnable.dag, &run_dir, &options, &mut observer);
     if outcome.is_err() && !run_dir.record().exists() {
         // Nothing began: leave the folder as it was, so that the same command works once the cause is mended. What
         // cannot be removed is in nobody's way but the next command's, which says so.
@@ -145,8 +149,23 @@ pub fn resume<O: Observer>(
     };
     let runnable = prepare(&source)?;
     let options = options(&runnable, request)?;
-    let outcome = engine::resume(&runnable.dag, &run_dir, &options, &mut watch(&runnable.dag))?;
+    let mut observer = watch(&runnable.dag);
+    tell_of_sites(&runnable, &mut observer);
+    let outcome = engine::resume(&runnable.dag, &run_dir, &options, &mut observer)?;
     finish(&run_dir, outcome, runnable.warnings)
+}
+
+/// One machine is every site: their folders are looked for here, and their requirements send no job anywhere.
+fn tell_of_sites(runnable: &Runnable, observer: &mut impl Observer) {
+    if runnable.sites > 0 {
+        observer.message(&Message {
+            weight: Weight::Note,
+            text: format!(
+                "all {} sites are this machine: their data folders must be here, their requirements are not looked at",
+                runnable.sites
+            ),
+        });
+    }
 }
 
 fn prepare(source: &Source) -> Result<Runnable, OpError> {
@@ -161,6 +180,7 @@ fn prepare(source: &Source) -> Result<Runnable, OpError> {
         return Ok(Runnable {
             dag,
             origin,
+            sites: 0,
             warnings: None,
         });
     }
@@ -174,6 +194,7 @@ fn prepare(source: &Source) -> Result<Runnable, OpError> {
     Ok(Runnable {
         dag: plan.to_dag(),
         origin,
+        sites: checked.sites.len(),
         warnings: Some(result.diagnostics),
     })
 }

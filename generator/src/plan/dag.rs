@@ -6,7 +6,8 @@ use contract::args::Binary;
 
 use crate::check::Request;
 
-/// A logical file name of any workflow: a relative path without `..`.
+/// A logical file name of any workflow: a relative path without `..`; or the absolute path of a file that is kept where
+/// its writer leaves it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lfn(Arc<str>);
 
@@ -15,6 +16,17 @@ impl Lfn {
     pub fn new(text: &str) -> Option<Self> {
         let ok = !text.contains('\0') && text.split('/').all(|part| !matches!(part, "" | "." | ".."));
         ok.then(|| Self(text.into()))
+    }
+
+    /// Accepts an absolute path whose components are neither empty, `.` nor `..`: of a file that jobs write and read there.
+    pub fn kept(path: &str) -> Option<Self> {
+        let below = path.strip_prefix('/')?;
+        Self::new(below).map(|_| Self(path.into()))
+    }
+
+    /// Whether the file is kept where its writer leaves it: nobody links, moves or copies it.
+    pub fn is_kept(&self) -> bool {
+        self.0.starts_with('/')
     }
 
     /// The name as text.
@@ -71,9 +83,9 @@ pub struct DagJob {
     pub argv: Vec<String>,
     /// Environment variables set for it.
     pub env: BTreeMap<String, String>,
-    /// Files linked into its directory.
+    /// Files linked into its directory, or read where they are kept.
     pub inputs: Vec<Lfn>,
-    /// Files it must leave in its directory.
+    /// Files it must leave in its directory, or where they are kept.
     pub outputs: Vec<Lfn>,
     /// Files in its directory that an interrupted attempt leaves for the next one.
     pub checkpoints: Vec<Lfn>,

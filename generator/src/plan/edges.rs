@@ -8,7 +8,7 @@ use contract::{
     ids::{ClientId, DatasetName},
 };
 
-use super::{JobId, Parts, PlannedJob};
+use super::{JobId, Parts, PlannedJob, staying};
 
 /// Why jobs and files are not a plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +80,32 @@ pub enum PlanError {
         writer: JobId,
         /// Its reader.
         reader: JobId,
+    },
+    /// A job reads or writes a file in place that is not in its site's folder.
+    #[error("`{job}` has `{file}` in place, which is not in the folder of its site")]
+    NotAtSite {
+        /// The file.
+        file: String,
+        /// The job.
+        job: JobId,
+    },
+    /// A job reads a file that another site keeps.
+    #[error("`{reader}` reads `{file}`, which is kept at the site of `{writer}`")]
+    OtherSite {
+        /// The file.
+        file: String,
+        /// Its writer.
+        writer: JobId,
+        /// Its reader.
+        reader: JobId,
+    },
+    /// A file made from a site's images leaves the site and is neither a model nor counts.
+    #[error("`{file}` of `{job}` would leave its site, which only models and counts may")]
+    LeavesSite {
+        /// The file.
+        file: String,
+        /// Its writer.
+        job: JobId,
     },
     /// The centralized baseline's passes over the data do not fit a number.
     #[error(
@@ -167,6 +193,7 @@ const GIVEN: u32 = u32::MAX;
 /// [`PlanError`] at the first rule the parts break.
 pub(super) fn prove(parts: &Parts) -> Result<Edges, PlanError> {
     check_ids(&parts.jobs)?;
+    staying::prove(&parts.jobs)?;
     let writers = writers(parts)?;
     let mut edges = Edges::default();
     for (index, job) in parts.jobs.iter().enumerate() {
@@ -180,6 +207,7 @@ pub(super) fn prove(parts: &Parts) -> Result<Edges, PlanError> {
                         let (file, writer, reader) = (file.to_owned(), from.id.clone(), job.id.clone());
                         return Err(PlanError::PrivateFile { file, writer, reader });
                     }
+                    staying::one_site(file, from, job)?;
                     edges.after.push(writer);
                 }
                 Some(&writer) => return Err(wrong_order(parts, &writers, index, writer as usize)),
@@ -230,7 +258,7 @@ fn writers(parts: &Parts) -> Result<HashMap<&str, u32>, PlanError> {
     for (index, job) in parts.jobs.iter().enumerate() {
         let mut clash = None;
         job.job.roles(&mut |role| {
-            if let Role::Output(file) = role
+            if let Role::Output(file) | Role::WrittenInPlace(file) = role
                 && let Some(first) = writers.insert(file, index as u32)
             {
                 clash = clash.or(Some((file, first)));
@@ -316,7 +344,7 @@ fn for_each_input<'a>(
 ) -> Result<(), PlanError> {
     let mut result = Ok(());
     job.job.roles(&mut |role| {
-        if let Role::Input(file) = role
+        if let Role::Input(file) | Role::ReadInPlace(file) = role
             && result.is_ok()
         {
             result = see(file);
@@ -353,7 +381,7 @@ fn wrong_order(parts: &Parts, writers: &HashMap<&str, u32>, reader: usize, write
             return PlanError::Cycle { jobs };
         }
         parts.jobs[job].job.roles(&mut |role| {
-            if let Role::Input(file) = role
+            if let Role::Input(file) | Role::ReadInPlace(file) = role
                 && let Some(&parent) = writers.get(file)
                 && parent != GIVEN
                 && !came_from.contains_key(&(parent as usize))

@@ -2,17 +2,22 @@
 //!
 //! Per dataset: prepare, statistics, the initial model and its evaluation, the clients' keys where updates are masked, then
 //! each round (`round.rs`), then the baselines. The datasets' branches share no file until the cross-dataset evaluations at the end.
+//!
+//! Where clients' data is at several sites, each site prepares its own clients' shards from the images it has, and keeps them;
+//! what a client keeps from round to round stays there too. Held-out samples are of no client and are prepared apart.
+
+use std::sync::Arc;
 
 use contract::{
     args::{BaselineArgs, EvaluateArgs, InitArgs, Job, KeysArgs, PrepareArgs, StatsArgs},
-    dataset::DatasetConfig,
+    dataset::{DatasetConfig, Part, Source},
     ids::{ClientId, DatasetName, Round, Seed},
     names::{FileName, Names},
     recipe::DeviceChoice,
     training::BaselineKind,
 };
 
-use super::{JobId, Parts, Plan, PlanError, PlannedJob, Stage, StaticFile, WeightsFile};
+use super::{JobId, Parts, Plan, PlanError, PlannedJob, Stage, StaticFile, WeightsFile, at_site};
 use crate::check::{Checked, Dataset, Evaluation, Execution, Federation, Model, Privacy};
 
 /// Plans every job of `checked`; the same value gives the same plan.
@@ -29,8 +34,9 @@ pub fn lower(checked: &Checked) -> Result<Plan, PlanError> {
         digest,
         datasets,
         model,
-        federation: _,
+        federation,
         evaluation,
+        sites,
         execution,
         privacy,
     } = checked;
@@ -67,6 +73,9 @@ pub fn lower(checked: &Checked) -> Result<Plan, PlanError> {
     for Dataset { config } in datasets {
         let mut branch = Branch::of(checked, config, &mut jobs);
         statics.push(branch.prepare());
+        for site in sites {
+            statics.extend(branch.prepare_at(site));
+        }
         statics.push(branch.recipe());
         branch.stats();
         branch.init(weights.as_ref());
@@ -100,6 +109,8 @@ pub fn lower(checked: &Checked) -> Result<Plan, PlanError> {
         synthetic: datasets
             .iter()
             .any(|dataset| dataset.config.source.is_synthetic()),
+        algorithm: federation.algorithm,
+        rounds: federation.rounds,
         layout: *layout,
         retries: *retries,
         jobs,
@@ -117,9 +128,22 @@ fn expected_jobs(checked: &Checked) -> usize {
             true => trained,
             false => 0,
         };
-        (trained + revealed + 2) * rounds + 2 * config.clients as usize + 5 + checked.datasets.len()
+        (trained + revealed + 2) * rounds
+            + 2 * config.clients as usize
+            + 5
+            + checked.datasets.len()
+            + checked.sites.len()
     };
     checked.datasets.iter().map(|dataset| of(&dataset.config)).sum()
+}
+
+pub(super) fn settings(name: FileName, config: &DatasetConfig) -> StaticFile {
+    StaticFile {
+        name,
+        content: serde_json::to_string_pretty(config)
+            .expect("settings hold texts and finite numbers, which JSON can write")
+            + "\n",
+    }
 }
 
 /// One dataset's branch while its jobs are made.
@@ -127,12 +151,12 @@ pub(super) struct Branch<'a> {
     pub checked: &'a Checked,
     pub config: &'a DatasetConfig,
     pub names: Names<'a>,
-    /// Shared by every job that reads a shard.
-    pub shards: Vec<FileName>,
+    /// The path of each client's shard: a name, or where its site keeps it. Shared by every job that reads it.
+    pub shards: Vec<Arc<str>>,
     test_shard: FileName,
     /// Where thresholds are chosen, if they are.
     validation_shard: Option<FileName>,
-    jobs: &'a mut Vec<PlannedJob>,
+    pub(super) jobs: &'a mut Vec<PlannedJob>,
 }
 
 impl<'a> Branch<'a> {
@@ -145,7 +169,8 @@ impl<'a> Branch<'a> {
             checked,
             config,
             shards: (0..config.clients)
-                .map(|client| names.shard(ClientId(client)))
+                .map(ClientId)
+                .map(|client| at_site::at_site(checked, client, &names.shard(client)))
                 .collect(),
             test_shard: names.test_shard(),
             validation_shard: config.validation.map(|_| names.validation_shard()),
@@ -166,6 +191,7 @@ impl<'a> Branch<'a> {
             job,
             stage,
             request,
+            site: client.and_then(|client| self.checked.site_of(client)).cloned(),
             in_place: Vec::new(),
         });
     }
@@ -174,22 +200,21 @@ impl<'a> Branch<'a> {
         self.checked.seed.derive(&purpose.to_string())
     }
 
-    /// The job that reads the source, and the settings it reads first.
+    /// The job that reads the source, and the settings it reads first. Where clients' data is at several sites, it prepares
+    /// what belongs to no client.
     fn prepare(&mut self) -> StaticFile {
-        let settings = StaticFile {
-            name: self.names.dataset_config(),
-            content: serde_json::to_string_pretty(self.config)
-                .expect("settings hold texts and finite numbers, which JSON can write")
-                + "\n",
-        };
+        let settings = settings(self.names.dataset_config(), self.config);
+        let everything = self.checked.sites.is_empty();
+        let shards = self.shards.iter().filter(|_| everything);
         let args = PrepareArgs {
             config: (&settings.name).into(),
             // A site gives its own secret; a plan knows none.
             salt: None,
             threads: Some(self.checked.execution.resources.prepare.cpus),
             manifest: (&self.names.manifest()).into(),
-            shards: self.shards.iter().map(Into::into).collect(),
-            test_shard: (&self.test_shard).into(),
+            part: (!everything).then_some(Part::HeldOut),
+            shards: shards.map(|shard| (&**shard).into()).collect(),
+            test_shard: Some((&self.test_shard).into()),
             validation_shard: self.validation_shard.as_ref().map(Into::into),
         };
         self.push(
@@ -198,15 +223,14 @@ impl<'a> Branch<'a> {
             None,
             Job::Prepare(args),
         );
-        let job = self.jobs.last_mut().expect("pushed just now");
-        job.in_place = self
-            .config
-            .source
-            .paths()
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
+        self.in_place(&self.config.source);
         settings
+    }
+
+    /// Notes what the last job reads in place of `source`.
+    pub(super) fn in_place(&mut self, source: &Source) {
+        let job = self.jobs.last_mut().expect("pushed just now");
+        job.in_place = source.paths().into_iter().map(str::to_owned).collect();
     }
 
     /// How the dataset's models are trained.
@@ -260,7 +284,7 @@ impl<'a> Branch<'a> {
                 dataset: dataset.clone(),
                 spec_digest: self.checked.digest.clone(),
                 client,
-                secret_key: (&self.names.secret_key(client)).into(),
+                secret_key: (&*self.kept(client, &self.names.secret_key(client))).into(),
                 public_key: (&self.names.public_key(client)).into(),
             };
             let id = format!("keys-{dataset}-c{:04}", client.0);
@@ -321,7 +345,7 @@ impl<'a> Branch<'a> {
     }
 
     /// Tests the model that a client ends with, made of the last global one and of what it kept.
-    pub fn evaluate_personal(&mut self, global: &FileName, client: ClientId, personal: &FileName) {
+    pub fn evaluate_personal(&mut self, global: &FileName, client: ClientId, personal: &str) {
         let last = Round(self.checked.federation.rounds);
         let mut args = self.evaluation(last, global, &self.names.personal_metrics(last, client));
         args.client = Some(client);
@@ -350,6 +374,8 @@ impl<'a> Branch<'a> {
         let &Federation {
             rounds,
             epochs,
+            // For those who watch jobs.
+            algorithm: _,
             // How the server combines updates, and of whom.
             strategy: _,
             fraction: _,
@@ -380,7 +406,7 @@ impl<'a> Branch<'a> {
             seed: self.seed(format_args!("baseline/{dataset}/{kind}{who}")),
             threads: Some(self.checked.execution.resources.baseline.cpus),
             global: (&self.names.global(Round(0))).into(),
-            shards: shards.iter().map(Into::into).collect(),
+            shards: shards.iter().map(|shard| (&**shard).into()).collect(),
             test_shard: (&self.test_shard).into(),
             validation_shard: self.validation_shard.as_ref().map(Into::into),
             device: self.device(),

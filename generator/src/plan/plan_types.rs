@@ -11,7 +11,7 @@ use contract::{
 };
 
 use super::{Edges, PlanError, edges};
-use crate::check::{Layout, Request};
+use crate::check::{Layout, Request, Site};
 
 /// Parts with their proof: one writer per file, no cycle, every read file written or given. Reads as its [`Parts`].
 #[derive(Debug, Clone)]
@@ -52,6 +52,10 @@ pub struct Parts {
     pub spec_digest: SpecDigest,
     /// Whether any dataset is synthetic.
     pub synthetic: bool,
+    /// The federated algorithm's word in the specification.
+    pub algorithm: &'static str,
+    /// Number of rounds.
+    pub rounds: u32,
     /// How the plan becomes workflows.
     pub layout: Layout,
     /// Attempts after the first, for every job.
@@ -62,6 +66,19 @@ pub struct Parts {
     pub statics: Vec<StaticFile>,
     /// The weights file to start from, if any.
     pub weights: Option<WeightsFile>,
+}
+
+impl Parts {
+    /// The sites that jobs run at, each once, in the order of the jobs; empty when all data is in one place.
+    pub fn sites(&self) -> Vec<&Site> {
+        let mut sites: Vec<&Site> = Vec::new();
+        for site in self.jobs.iter().filter_map(|job| job.site.as_deref()) {
+            if sites.iter().all(|known| known.name != site.name) {
+                sites.push(site);
+            }
+        }
+        sites
+    }
 }
 
 /// A job's name in workflows, records and logs: starts with a letter, unique within the experiment.
@@ -85,6 +102,8 @@ pub struct PlannedJob {
     pub stage: Stage,
     /// What it asks its machine for.
     pub request: Request,
+    /// The site it runs at, where it reads what is kept there; any machine when none.
+    pub site: Option<Arc<Site>>,
     /// Absolute paths it reads in place, where the data lives.
     pub in_place: Vec<String>,
 }

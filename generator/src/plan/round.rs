@@ -1,6 +1,6 @@
 //! A dataset's rounds: training, revealing, adding up, aggregation, evaluation; and what rounds hand on to later ones.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use contract::{
     args::{AggregateArgs, Job, PartialArgs, RevealArgs, TrainArgs},
@@ -21,9 +21,9 @@ struct HandedOn {
     /// What the rule remembers.
     state: Option<FileName>,
     /// What the encoding of each client's last update left out; it stays with the client.
-    residuals: BTreeMap<ClientId, FileName>,
+    residuals: BTreeMap<ClientId, Arc<str>>,
     /// What each client kept at its site after its last round.
-    personal: BTreeMap<ClientId, FileName>,
+    personal: BTreeMap<ClientId, Arc<str>>,
 }
 
 impl Branch<'_> {
@@ -61,6 +61,8 @@ impl Branch<'_> {
     /// One job per selected client; returns their updates in client order.
     fn train(&mut self, round: Round, selected: &[ClientId], handed_on: &mut HandedOn) -> Vec<InputFile> {
         let Federation {
+            // For those who watch jobs.
+            algorithm: _,
             // The aggregation's.
             strategy: _,
             rounds: _,
@@ -96,13 +98,13 @@ impl Branch<'_> {
                     encoding,
                     error_feedback: true,
                 }) => {
-                    let kept = self.names.residual(round, client);
+                    let kept = self.kept(client, &self.names.residual(round, client));
                     let last = handed_on.residuals.insert(client, kept.clone());
                     (Some(*encoding), last, Some(kept))
                 }
             };
             let (personal_in, personal_out) = if recipe.is_personal() {
-                let kept = self.names.personal(round, client);
+                let kept = self.kept(client, &self.names.personal(round, client));
                 (handed_on.personal.insert(client, kept.clone()), Some(kept))
             } else {
                 (None, None)
@@ -120,12 +122,12 @@ impl Branch<'_> {
                 seed: self.seed(format_args!("train/{dataset}/{client}")),
                 threads: Some(self.checked.execution.resources.train.cpus),
                 global: (&handed_on.global).into(),
-                shard: (&self.shards[client.0 as usize]).into(),
+                shard: (&*self.shards[client.0 as usize]).into(),
                 encoding,
-                residual_in: residual_in.as_ref().map(Into::into),
-                residual_out: residual_out.as_ref().map(Into::into),
-                personal_in: personal_in.as_ref().map(Into::into),
-                personal_out: personal_out.as_ref().map(Into::into),
+                residual_in: residual_in.as_deref().map(Into::into),
+                residual_out: residual_out.as_deref().map(Into::into),
+                personal_in: personal_in.as_deref().map(Into::into),
+                personal_out: personal_out.as_deref().map(Into::into),
                 control: control.clone(),
                 device: self.device(),
                 // Whoever runs a job by hand sees it on a terminal.
@@ -145,7 +147,7 @@ impl Branch<'_> {
 
     fn secret_key(&self, client: ClientId) -> Option<InputFile> {
         let masked = self.checked.privacy.secure_aggregation;
-        masked.then(|| (&self.names.secret_key(client)).into())
+        masked.then(|| (&*self.kept(client, &self.names.secret_key(client))).into())
     }
 
     /// The public keys of `selected`, where updates are masked.

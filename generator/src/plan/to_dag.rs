@@ -39,6 +39,8 @@ fn dag_job<'a>(plan: &'a Plan, index: usize, job: &'a PlannedJob, names: &mut Sh
         Role::Setting => {}
         Role::Input(file) => inputs.push(names.file(file)),
         Role::Output(file) => outputs.push(names.file(file)),
+        Role::ReadInPlace(file) => inputs.push(names.file(file)),
+        Role::WrittenInPlace(file) => outputs.push(names.file(file)),
         Role::Checkpoint(file) => checkpoints.push(names.file(file)),
     });
     DagJob {
@@ -74,7 +76,11 @@ struct Shared<'a> {
 
 impl<'a> Shared<'a> {
     fn file(&mut self, name: &'a str) -> Lfn {
-        let made = || Lfn::new(name).expect("a `FileName` is one path component, neither `.` nor `..`");
+        let made = || {
+            Lfn::new(name)
+                .or_else(|| Lfn::kept(name))
+                .expect("a file's name is one path component, or a proven path below a site's folder")
+        };
         self.files.entry(name).or_insert_with(made).clone()
     }
 

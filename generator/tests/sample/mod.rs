@@ -4,21 +4,21 @@
 #![allow(clippy::unwrap_used)] // made for tests
 #![allow(missing_docs)] // fields are named as in the specification
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use contract::{
     aggregation::{CentralPrivacy, Encoding, Strategy},
     dataset::{
         DatasetConfig, Depth, Duplicates, Fit, ImageSettings, Partition, Quality, Source, Task, TestSplit,
     },
-    ids::{DatasetName, ExperimentName, Seed, SpecDigest},
+    ids::{ClientId, DatasetName, ExperimentName, Seed, SiteName, SpecDigest},
     recipe::{DeviceChoice, Method, Recipe},
     training::{Arch, BaselineKind, Optimizer},
     units::{Bytes, Fraction, Seconds},
 };
 use fedwing::check::{
     Checked, Compression, Dataset, Evaluation, Execution, Federation, Layout, Model, PegasusSettings,
-    Privacy, Request, Resources,
+    Privacy, Request, Resources, Site,
 };
 
 /// What a sample specification says; everything else is fixed.
@@ -40,6 +40,8 @@ pub struct Sample {
     pub central: Option<CentralPrivacy>,
     pub secure_aggregation: bool,
     pub recipe: Recipe,
+    /// Whether clients' data is at two sites, the first client's at one and the others' at the other.
+    pub sites: bool,
     /// Whether intervals, predictions and thresholds are asked for.
     pub told: bool,
 }
@@ -63,6 +65,7 @@ impl Sample {
             fan_in: None,
             central: None,
             secure_aggregation: false,
+            sites: false,
             recipe: Recipe::plain(
                 32,
                 Optimizer::Sgd {
@@ -180,6 +183,7 @@ impl Sample {
                 head: None,
             },
             federation: Federation {
+                algorithm: "fedavg",
                 strategy: self.strategy,
                 rounds: self.rounds,
                 fraction: Fraction::new(self.fraction).unwrap(),
@@ -195,6 +199,7 @@ impl Sample {
                 predictions: self.told,
                 personal: true,
             },
+            sites: self.two_sites(),
             execution: Execution {
                 layout: self.layout,
                 device: DeviceChoice::Cuda(0),
@@ -210,6 +215,21 @@ impl Sample {
                 central: self.central,
                 secure_aggregation: self.secure_aggregation,
             },
+        }
+    }
+
+    fn two_sites(&self) -> Vec<Arc<Site>> {
+        let site = |name: &str, clients: std::ops::Range<u32>| Site {
+            name: SiteName::new(name).unwrap(),
+            clients: clients.map(ClientId).collect(),
+            data: format!("/srv/{name}"),
+            requirements: format!("FedwingSite == \"{name}\""),
+        };
+        match self.sites {
+            false => Vec::new(),
+            true => [site("first", 0..1), site("second", 1..self.clients.max(2))]
+                .map(Arc::new)
+                .into(),
         }
     }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use contract::{
-    dataset::{Manifest, ManifestRow, Skipped},
+    dataset::{Manifest, ManifestRow, Part, Skipped},
     job::JobError,
 };
 use sha2::{Digest, Sha256};
@@ -90,7 +90,14 @@ impl<'a> Left<'a> {
     }
 
     /// The manifest: what is left, and what is said about it.
-    pub fn manifest(&self, config: &Config, left_out: BTreeMap<String, u64>) -> Manifest {
+    ///
+    /// `part` is what was prepared here, with all samples of the dataset; none where that is everything.
+    pub fn manifest(
+        &self,
+        config: &Config,
+        left_out: BTreeMap<String, u64>,
+        part: Option<(&Part, &[Placed])>,
+    ) -> Manifest {
         let rows: Vec<ManifestRow> = self.prepared().map(|(placed, _)| row_of(placed)).collect();
         let mut digest = Sha256::new();
         let (mut images, mut percentile_windows) = (Vec::with_capacity(rows.len()), 0);
@@ -127,12 +134,16 @@ impl<'a> Left<'a> {
             classes: config.task.classes(),
             clients: config.clients,
             validation: config.validation.is_some(),
+            part: part.map(|(part, _)| part.clone()),
             left_out,
             skipped: self.skipped.clone(),
             duplicates,
             percentile_windows,
             source_digest: hex(&digest.finalize()),
-            rows,
+            rows: match part {
+                None => rows,
+                Some((_, all)) => all.iter().map(row_of).collect(),
+            },
         }
     }
 }

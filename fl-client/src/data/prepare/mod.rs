@@ -1,6 +1,9 @@
 //! `fl-client prepare`: from a dataset's source to one shard per client, the test shard, the validation shard where the
 //! settings ask for one, and the manifest.
 //!
+//! Where data is at several sites, each runs a job of its own for a part: every site reads the whole table and places every
+//! sample alike, but reads the images of its own clients alone, and writes their shards alone.
+//!
 //! In: the settings file. Out: the shards in the order of the manifest's rows, and the manifest, written last. Images are
 //! decoded in parallel, a chunk at a time, so memory does not grow with the dataset; the bytes written do not depend on
 //! the number of threads, nor on how often the job was killed on the way. Start at [`run`].
@@ -26,8 +29,9 @@ use std::{collections::HashSet, fs, io, path::Path, time::UNIX_EPOCH};
 use contract::{
     args::PrepareArgs,
     argv::InputFile,
-    dataset::Duplicates,
+    dataset::{Duplicates, Part, Source},
     exit::JobExit,
+    ids::ClientId,
     job::{JobError, write_json},
 };
 use rayon::prelude::*;
@@ -77,7 +81,8 @@ impl Pace<'_> {
 /// An attempt that was killed is gone on with: what it had decoded of the same images is kept.
 ///
 /// # Errors
-/// `Usage` if the shards asked for are not one per client, or not those of the splits; `InputMissing`, `InputInvalid` or `Io` naming the file, and
+/// `Usage` if the shards asked for are not one per client prepared, or not those of the splits, or a part is asked for of data
+/// that only all images together can place; `InputMissing`, `InputInvalid` or `Io` naming the file, and
 /// the line of the table where there is one; `InputInvalid` if more images than tolerated cannot be used; `DataUnfit` if
 /// the data cannot be divided as asked, or has duplicates that are refused.
 pub fn run(args: &PrepareArgs) -> Result<(), JobError> {
@@ -92,7 +97,15 @@ pub(super) fn attempt(args: &PrepareArgs, pace: &Pace<'_>) -> Result<(), JobErro
     let mut loaded = source::load(&config)?;
     let unusable = std::mem::take(&mut loaded.unusable);
     let (samples, mut left_out) = task::classify(&config.task, loaded)?;
-    let placed = placement::place(&config, samples, &mut left_out)?;
+    let all = placement::place(&config, samples, &mut left_out)?;
+    // Everybody places every sample alike; only the images of the part are looked at.
+    let (placed, part) = match &args.part {
+        None => (all, None),
+        Some(part) => {
+            let here = all.iter().filter(|placed| part.has(placed.place.split().1));
+            (here.cloned().collect(), Some((part, all)))
+        }
+    };
 
     let mut tolerance = Tolerance::new(config.quality.unusable, placed.len() + unusable.len());
     tolerance.skip(unusable.iter().cloned())?;
@@ -109,7 +122,8 @@ pub(super) fn attempt(args: &PrepareArgs, pace: &Pace<'_>) -> Result<(), JobErro
 
     let left = Left::new(&placed, &shards, unusable);
     left.check(&config)?;
-    let manifest = left.manifest(&config, left_out.into_inner());
+    let part = part.as_ref().map(|(part, all)| (*part, all.as_slice()));
+    let manifest = left.manifest(&config, left_out.into_inner(), part);
     manifest::verify(&manifest).map_err(|fault| JobError::new(JobExit::Unexpected, fault.to_string()))?;
     match config.quality.duplicates {
         Duplicates::Report => {}
@@ -126,42 +140,76 @@ pub(super) fn attempt(args: &PrepareArgs, pace: &Pace<'_>) -> Result<(), JobErro
 
 fn check_outputs(args: &PrepareArgs, config: &Config) -> Result<(), JobError> {
     let PrepareArgs {
-        config: _,
+        config: settings,
         salt: _,
         threads: _,
         manifest,
+        part,
         shards,
         test_shard,
         validation_shard,
     } = args;
-    let (given, clients) = (shards.len(), config.clients);
-    if given != clients as usize {
-        let text = format!("`--shard` is given {given} times, the settings have {clients} clients");
-        return Err(JobError::new(JobExit::Usage, text)
-            .about(args.config.path())
-            .help("give one `--shard` per client, in the clients' order"));
-    }
-    let refused = match (&config.validation, validation_shard) {
-        (Some(share), None) => Some((
-            format!(
-                "the settings keep the share {share} of patients for validation, and `--validation-shard` is not given"
-            ),
-            "give `--validation-shard`, or leave `validation` out of the settings",
-        )),
-        (None, Some(file)) => Some((
-            format!("`--validation-shard {file}` is given, and the settings keep nothing for validation"),
-            "leave `--validation-shard` out, or give `validation` in the settings",
-        )),
-        (Some(_), Some(_)) | (None, None) => None,
+    let usage = |text: String, help: &str| {
+        Err(JobError::new(JobExit::Usage, text)
+            .about(settings.path())
+            .help(help))
     };
-    if let Some((text, help)) = refused {
-        return Err(JobError::new(JobExit::Usage, text)
-            .about(args.config.path())
-            .help(help));
+    if let Some(part) = part {
+        check_part(part, config).or_else(|(text, help)| usage(text, help))?;
+    }
+    let clients = clients(part.as_ref(), config).len();
+    if shards.len() != clients {
+        let whose = match part {
+            None => format!("the settings have {clients} clients"),
+            Some(part) => format!("the part `{part}` has {clients} clients"),
+        };
+        return usage(
+            format!("`--shard` is given {} times, {whose}", shards.len()),
+            "give one `--shard` per client, in the clients' order",
+        );
+    }
+    let held_out = part.as_ref().is_none_or(|part| part.has(None));
+    match (held_out, test_shard) {
+        (true, None) => {
+            return usage(
+                "`--test-shard` is not given".to_owned(),
+                "give `--test-shard`, or a `--part` of some clients",
+            );
+        }
+        (false, Some(file)) => {
+            return usage(
+                format!("`--test-shard {file}` is given, and the part is of clients"),
+                "leave `--test-shard` out, or `--part`",
+            );
+        }
+        (true, Some(_)) | (false, None) => {}
+    }
+    match (config.validation.filter(|_| held_out), validation_shard) {
+        (Some(share), None) => {
+            return usage(
+                format!(
+                    "the settings keep the share {share} of patients for validation, and `--validation-shard` is not given"
+                ),
+                "give `--validation-shard`, or leave `validation` out of the settings",
+            );
+        }
+        (None, Some(file)) => {
+            let nothing = if held_out {
+                "the settings keep"
+            } else {
+                "a part of clients keeps"
+            };
+            return usage(
+                format!("`--validation-shard {file}` is given, and {nothing} nothing for validation"),
+                "leave `--validation-shard` out, or give `validation` in the settings",
+            );
+        }
+        (Some(_), Some(_)) | (None, None) => {}
     }
     let mut outputs = HashSet::new();
-    match [manifest, test_shard]
+    match [manifest]
         .into_iter()
+        .chain(test_shard)
         .chain(validation_shard)
         .chain(shards)
         .find(|file| !outputs.insert(file.path()))
@@ -172,6 +220,42 @@ fn check_outputs(args: &PrepareArgs, config: &Config) -> Result<(), JobError> {
         ),
         None => Ok(()),
     }
+}
+
+/// The clients whose shards are written, in order.
+pub(super) fn clients(part: Option<&Part>, config: &Config) -> Vec<ClientId> {
+    let all = (0..config.clients).map(ClientId);
+    match part {
+        None => all.collect(),
+        Some(part) => all.filter(|client| part.has(Some(*client))).collect(),
+    }
+}
+
+/// Whether the dataset can be prepared in parts; if not, why and what to do.
+fn check_part(part: &Part, config: &Config) -> Result<(), (String, &'static str)> {
+    if let Part::Clients(clients) = part
+        && let Some(client) = clients.iter().find(|client| client.0 >= config.clients)
+    {
+        let text = format!(
+            "`--part {part}` names client {client}, the settings have {}",
+            config.clients
+        );
+        return Err((text, "name clients below that number"));
+    }
+    if matches!(config.source, Source::Folder { .. } | Source::Dicom { .. }) {
+        let text = format!(
+            "`--part {part}` is given, and only all files together tell which client has which image"
+        );
+        return Err((text, "list the images in a table, or prepare all samples at once"));
+    }
+    if config.quality.unusable > 0.0 || config.quality.duplicates == Duplicates::Refuse {
+        let text = format!("`--part {part}` is given, and the settings' `quality` is of all images together");
+        return Err((
+            text,
+            "let nothing be unusable and duplicates be reported, or prepare all samples at once",
+        ));
+    }
+    Ok(())
 }
 
 /// An earlier attempt's manifest must not stand beside this attempt's shards.

@@ -9,7 +9,6 @@ use contract::{
     args::PrepareArgs,
     dataset::{Skipped, Source},
     exit::JobExit,
-    ids::ClientId,
     job::JobError,
     tensors::{Header, TensorKind},
     training::Target,
@@ -70,12 +69,14 @@ impl Job<'_> {
     /// `InputMissing` or `InputInvalid` for the first image that cannot be used where none may be, `InputInvalid` if they
     /// are more than tolerated, `Io`.
     pub fn decode(&self, args: &PrepareArgs, tolerance: &mut Tolerance) -> Result<Vec<Shard>, JobError> {
-        let places = (0..self.config.clients).map(|client| Place::Client(ClientId(client)));
-        let validation = args.validation_shard.as_ref();
+        let places = super::clients(args.part.as_ref(), self.config)
+            .into_iter()
+            .map(Place::Client);
+        let (validation, test) = (args.validation_shard.as_ref(), args.test_shard.as_ref());
         let places = places
             .chain(validation.map(|_| Place::Validation))
-            .chain([Place::Test]);
-        let targets = args.shards.iter().chain(validation).chain([&args.test_shard]);
+            .chain(test.map(|_| Place::Test));
+        let targets = args.shards.iter().chain(validation).chain(test);
         let mut samples = BTreeMap::<Place, Vec<usize>>::new();
         for (index, placed) in self.placed.iter().enumerate() {
             samples.entry(placed.place).or_default().push(index);

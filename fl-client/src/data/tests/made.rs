@@ -272,7 +272,7 @@ fn shards_that_are_not_one_per_client_are_refused_before_anything_is_read() {
         "{error}"
     );
     let mut args = job.args(2);
-    args.test_shard = args.shards[1].clone();
+    args.test_shard = Some(args.shards[1].clone());
     let error = prepare::run(&args).unwrap_err();
     assert_eq!(error.exit, JobExit::Usage);
     assert!(

@@ -94,7 +94,7 @@ fn the_job_to_be_killed() {
         let mut args = job.args(2);
         args.config = of("dataset.json").as_str().into();
         args.manifest = of("manifest.json").as_str().into();
-        args.test_shard = of("test.safetensors").as_str().into();
+        args.test_shard = Some(of("test.safetensors").as_str().into());
         args.validation_shard = Some(of("validation.safetensors").as_str().into());
         args.shards = ["c0", "c1"]
             .map(|name| of(&format!("{name}.safetensors")).as_str().into())

@@ -74,7 +74,7 @@ fn a_validation_side_goes_with_its_flag_both_ways() {
 
     job.config.validation = Some(0.25);
     let mut args = job.args(2);
-    args.validation_shard = Some(args.test_shard.clone());
+    args.validation_shard = args.test_shard.clone();
     write_json(&job.path("dataset.json"), &job.config).unwrap();
     let error = prepare::run(&args).unwrap_err();
     assert!(error.message.contains("is to be written twice"), "{error}");

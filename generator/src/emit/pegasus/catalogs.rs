@@ -2,14 +2,20 @@
 
 use std::io::{self, Write};
 
-use contract::args::Job;
+use contract::{
+    args::{Binary, Job, ProfileArgs},
+    argv::JobArgs,
+};
 
 use super::{
     DIR_VARIABLE, LOCAL, NAMESPACE, PEGASUS_VERSION,
-    units::{Unit, Units},
-    yaml::Text,
+    context::Context,
+    yaml::{Map, Text},
 };
-use crate::{check::PegasusSettings, plan::Plan};
+use crate::{
+    emit::units::{Unit, Units},
+    plan::Plan,
+};
 
 /// Writes `replicas.yml`: static files, weights and the workflow files of rounds, all on the submit host.
 pub fn replicas(plan: &Plan, units: &Units, out: &mut impl Write) -> io::Result<()> {
@@ -42,11 +48,15 @@ pub fn replicas(plan: &Plan, units: &Units, out: &mut impl Write) -> io::Result<
     Ok(())
 }
 
-/// Writes `transformations.yml`: one transformation for each kind of job, so statistics tell them apart.
+/// Writes `transformations.yml`: one transformation for each kind of job that is planned, so statistics tell them apart.
+///
+/// Programs are on the submit host and can be staged to every site. No profile stands here: it would win over the jobs'.
 pub fn transformations(out: &mut impl Write) -> io::Result<()> {
     write!(out, "pegasus: \"{PEGASUS_VERSION}\"\ntransformations:\n")?;
-    for binary in contract::args::Binary::ALL {
-        for (job, _, _) in Job::help(binary) {
+    for binary in Binary::ALL {
+        let jobs = Job::help(binary).into_iter().map(|(job, _, _)| job);
+        // Nobody plans a profile; people make one by hand.
+        for job in jobs.filter(|job| *job != ProfileArgs::NAME) {
             let path = format!("${{{DIR_VARIABLE}}}/bin/{}", binary.as_str());
             write!(
                 out,
@@ -58,39 +68,63 @@ pub fn transformations(out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// HTCondor moves files itself, so the compute site needs no directory of its own.
-const CONDOR_IO: &str = "condorio";
+/// Jobs put on hold are removed, and so fail with their real message, after this many seconds; but for those that somebody
+/// holds by hand (reason 1).
+const REMOVE_HELD: &str =
+    "(JobStatus == 5) && (HoldReasonCode =!= 1) && ((time() - EnteredCurrentStatus) > 60)";
 
-/// Jobs put on hold are removed, and so fail with their real message, after this many seconds.
-const HOLD_SECONDS: u32 = 60;
-
-/// Writes `sites.yml`: the submit host with its scratch and storage, and the compute site.
-pub fn sites(settings: &PegasusSettings, out: &mut impl Write) -> io::Result<()> {
+/// Writes `sites.yml`: the submit host with its scratch and storage, the compute site, and the sites that hold data.
+pub fn sites(context: &Context<'_>, out: &mut impl Write) -> io::Result<()> {
+    let compute = &context.settings.compute_site;
     write!(out, "pegasus: \"{PEGASUS_VERSION}\"\nsites:\n- name: {LOCAL}\n")?;
-    directories(out, &[("sharedScratch", "scratch"), ("localStorage", "outputs")])?;
-    if settings.compute_site != LOCAL {
-        writeln!(out, "- name: {}", Text(&settings.compute_site))?;
-        if settings.data_configuration != CONDOR_IO {
-            directories(out, &[("sharedScratch", "scratch")])?;
-        } else {
-            writeln!(out, "  directories: []")?;
-        }
+    let scratch = ("sharedScratch", "scratch");
+    directories(context, out, &[scratch, ("localStorage", "outputs")])?;
+    if compute != LOCAL {
+        writeln!(out, "- name: {}", Text(compute))?;
+        // HTCondor moves files itself, so the compute site needs no directory of its own.
+        let own = if context.condor_io() { &[][..] } else { &[scratch] };
+        directories(context, out, own)?;
     }
-    write!(
+    pool(context, out, None)?;
+    for site in &context.sites {
+        writeln!(out, "- name: {}", Text(site.name.as_str()))?;
+        directories(context, out, &[])?;
+        pool(context, out, Some(&site.requirements))?;
+    }
+    Ok(())
+}
+
+/// Profiles of a site that is an HTCondor pool, or the part of one where `requirements` hold.
+fn pool(context: &Context<'_>, out: &mut impl Write, requirements: Option<&str>) -> io::Result<()> {
+    let requirements = requirements.map(|requirements| ("requirements", requirements.to_owned()));
+    let condor = [("periodic_remove", REMOVE_HELD.to_owned())]
+        .into_iter()
+        .chain(requirements);
+    let condor: Vec<_> = condor.chain([("universe", "vanilla".to_owned())]).collect();
+    // The submit host sees the scratch directory, so it does there what else a job would be sent for.
+    let here = (!context.condor_io()).then(|| ("auxillary.local", "true".to_owned()));
+    let pegasus: Vec<_> = here.into_iter().chain([("style", "condor".to_owned())]).collect();
+    writeln!(
         out,
-        "  profiles:\n    condor:\n      universe: vanilla\n      periodic_remove: \"(JobStatus == 5) && ((time() - EnteredCurrentStatus) > {HOLD_SECONDS})\"\n    pegasus:\n      style: condor\n"
+        "  profiles:\n    condor: {}\n    pegasus: {}",
+        Map(&condor),
+        Map(&pegasus)
     )
 }
 
-fn directories(out: &mut impl Write, list: &[(&str, &str)]) -> io::Result<()> {
+fn directories(context: &Context<'_>, out: &mut impl Write, list: &[(&str, &str)]) -> io::Result<()> {
+    if list.is_empty() {
+        return writeln!(out, "  directories: []");
+    }
     writeln!(out, "  directories:")?;
     for (kind, folder) in list {
         let path = format!("${{{DIR_VARIABLE}}}/{folder}");
         let url = format!("file://{path}");
         writeln!(
             out,
-            "  - type: {kind}\n    path: {}\n    sharedFileSystem: false\n    fileServers:\n    - {{url: {}, operation: all}}",
+            "  - type: {kind}\n    path: {}\n    sharedFileSystem: {}\n    fileServers:\n    - {{url: {}, operation: all}}",
             Text(&path),
+            context.shared(),
             Text(&url)
         )?;
     }
@@ -98,9 +132,12 @@ fn directories(out: &mut impl Write, list: &[(&str, &str)]) -> io::Result<()> {
 }
 
 /// Writes `pegasus.properties`. `plan.sh` adds the catalogs' absolute paths.
-pub fn properties(settings: &PegasusSettings, out: &mut impl Write) -> io::Result<()> {
+pub fn properties(context: &Context<'_>, out: &mut impl Write) -> io::Result<()> {
     let lines = [
-        ("pegasus.data.configuration", settings.data_configuration.as_str()),
+        (
+            "pegasus.data.configuration",
+            context.settings.data_configuration.as_str(),
+        ),
         // Failed transfers fail at once; the default tries again for seven minutes.
         ("pegasus.transfer.arguments", "-m 1"),
         ("pegasus.transfer.lite.arguments", "-m 1"),

@@ -5,16 +5,18 @@
 //! the planning of sub-workflows. [`write()`] fills the directory, [`read()`] takes any author's Pegasus 5 workflow.
 
 mod catalogs;
+mod context;
 mod document;
 mod flatten;
+mod memory;
 mod properties;
 mod read;
 mod resolve;
-mod units;
 mod workflow;
 mod write;
 mod yaml;
 
+pub(super) use context::on_submit_host;
 pub use read::{ReadError, read};
 pub use write::{WriteError, write};
 

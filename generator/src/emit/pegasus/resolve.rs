@@ -7,6 +7,7 @@ use contract::units::{Bytes, Seconds};
 use super::{
     DIR_VARIABLE, LOCAL,
     document::{Profiles, ReplicasDoc, TransformationDoc, TransformationsDoc},
+    memory::first_attempt,
     read::ReadError,
 };
 use crate::check::Request;
@@ -205,7 +206,7 @@ impl Lookup<'_> {
         let Some((namespace, key, value)) = given else {
             return Ok(None);
         };
-        let text = value.trim();
+        let text = first_attempt(value).unwrap_or(value).trim();
         let end = text
             .find(|c: char| !c.is_ascii_digit() && c != '.')
             .unwrap_or(text.len());

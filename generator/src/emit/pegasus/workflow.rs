@@ -10,27 +10,30 @@ use contract::{args::Job, argv::Role};
 
 use super::{
     LOCAL, NAMESPACE, PEGASUS_VERSION,
-    units::{RoundUnit, Unit, Units},
+    context::{Context, on_submit_host},
+    memory::growing,
     yaml::{Arguments, Map, Text},
 };
 use crate::{
-    check::{PegasusSettings, Request},
+    check::Request,
+    emit::units::{RoundUnit, Unit, Units},
     plan::{Children, Plan, PlannedJob},
 };
 
 /// Writes the main workflow.
-pub fn write_main(
-    plan: &Plan,
-    settings: &PegasusSettings,
-    units: &Units,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    write!(out, "{}", head(&plan.experiment))?;
+pub fn write_main(context: &Context<'_>, units: &Units, out: &mut impl Write) -> io::Result<()> {
+    let plan = context.plan;
+    write!(out, "{}", head(plan, &plan.experiment))?;
+    let given = given(plan);
+    let border = Border {
+        arriving: &given,
+        leaving: &[],
+    };
     let mut text = String::new();
     for unit in &units.units {
         match unit {
-            Unit::Job(index) => job(&mut text, plan, &plan.jobs[*index], &[]),
-            Unit::Round(round) => sub_workflow(&mut text, plan, settings, round),
+            Unit::Job(index) => job(&mut text, context, &plan.jobs[*index], &border),
+            Unit::Round(round) => sub_workflow(&mut text, context, round),
         }
         .expect("writing to a string cannot fail");
         out.write_all(text.as_bytes())?;
@@ -50,18 +53,23 @@ pub fn write_main(
     )
 }
 
-/// Writes a round's workflow; `children` are the plan's edges from writers to readers.
+/// Writes the workflow of a round, or of several; `children` are the plan's edges from writers to readers.
 pub fn write_round(
-    plan: &Plan,
+    context: &Context<'_>,
     children: &Children,
     round: &RoundUnit,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let name = format!("{}-{}-r{:04}", plan.experiment, round.dataset, round.round.0);
-    write!(out, "{}", head(&name))?;
+    let plan = context.plan;
+    let name = format!("{}-{}-{}", plan.experiment, round.dataset, round.rounds());
+    write!(out, "{}", head(plan, &name))?;
+    let border = Border {
+        arriving: &round.inputs,
+        leaving: &round.outputs,
+    };
     let mut text = String::new();
     for &index in &round.jobs {
-        job(&mut text, plan, &plan.jobs[index], &round.outputs).expect("writing to a string cannot fail");
+        job(&mut text, context, &plan.jobs[index], &border).expect("writing to a string cannot fail");
         out.write_all(text.as_bytes())?;
         text.clear();
     }
@@ -81,10 +89,36 @@ fn unit_id<'a>(plan: &'a Plan, unit: &Unit) -> Cow<'a, str> {
     }
 }
 
-fn head(name: &impl Display) -> String {
+/// What crosses the border of a workflow.
+struct Border<'a> {
+    /// Files its jobs read and none of them writes.
+    arriving: &'a [String],
+    /// Files its jobs write and others read.
+    leaving: &'a [String],
+}
+
+/// The files that no job writes and that lie on the submit host under their own names, as HTCondor needs them.
+fn given(plan: &Plan) -> Vec<String> {
+    let statics = plan.statics.iter().map(|file| file.name.to_string());
+    let weights = plan.weights.iter().filter(|file| {
+        let name = file.path.rsplit('/').next();
+        name == Some(file.name.as_str())
+    });
+    statics.chain(weights.map(|file| file.name.to_string())).collect()
+}
+
+fn head(plan: &Plan, name: &impl Display) -> String {
+    let metadata = [
+        ("algorithm", plan.algorithm.to_owned()),
+        ("experiment", plan.experiment.to_string()),
+        ("rounds", plan.rounds.to_string()),
+        ("spec_digest", plan.spec_digest.to_string()),
+        ("synthetic", plan.synthetic.to_string()),
+    ];
     format!(
-        "pegasus: \"{PEGASUS_VERSION}\"\nname: {}\njobs:\n",
-        Text(&name.to_string())
+        "pegasus: \"{PEGASUS_VERSION}\"\nname: {}\nmetadata: {}\njobs:\n",
+        Text(&name.to_string()),
+        Map(&metadata)
     )
 }
 
@@ -117,15 +151,18 @@ fn dependencies<'a, I: Iterator<Item = &'a str>>(
     out.write_all(text.as_bytes())
 }
 
-/// Writes a job; `crossing` are the files of its workflow that others read.
-fn job(text: &mut String, plan: &Plan, planned: &PlannedJob, crossing: &[String]) -> fmt::Result {
+/// Writes a job.
+fn job(text: &mut String, context: &Context<'_>, planned: &PlannedJob, border: &Border<'_>) -> fmt::Result {
     let PlannedJob {
         id,
         job,
         stage,
         request: _,  // in the profiles
+        site: _,     // in the profiles
         in_place: _, // read where it is, so nothing to move; the job runs there
     } = planned;
+    // A copy of what lies on the submit host in its scratch directory is of no use to HTCondor.
+    let direct = context.condor_io() && !on_submit_host(planned);
     write!(
         text,
         "- type: job\n  namespace: {NAMESPACE}\n  name: {}\n  id: {id}\n  arguments: {}\n  uses:\n",
@@ -137,16 +174,21 @@ fn job(text: &mut String, plan: &Plan, planned: &PlannedJob, crossing: &[String]
     let mut checkpointed = false;
     job.roles(&mut |role| {
         let line = match role {
-            Role::Setting => return,
+            // What is kept in place is nothing to move.
+            Role::Setting | Role::ReadInPlace(_) | Role::WrittenInPlace(_) => return,
             // A file named by two flags is still used once.
             Role::Input(file) | Role::Output(file) | Role::Checkpoint(file) if seen.contains(&file) => return,
             Role::Input(file) => {
                 seen.push(file);
-                writeln!(text, "  - {{lfn: {}, type: input}}", Text(file))
+                let bypass = match direct && border.arriving.iter().any(|name| name == file) {
+                    true => ", bypass: true",
+                    false => "",
+                };
+                writeln!(text, "  - {{lfn: {}, type: input{bypass}}}", Text(file))
             }
             Role::Output(file) => {
                 seen.push(file);
-                let stage_out = if crossing.iter().any(|name| name == file) {
+                let stage_out = if border.leaving.iter().any(|name| name == file) {
                     StageOut::Kept
                 } else {
                     is_kept(job, file)
@@ -169,7 +211,7 @@ fn job(text: &mut String, plan: &Plan, planned: &PlannedJob, crossing: &[String]
     result?;
     profiles(
         text,
-        plan,
+        context,
         planned,
         checkpointed.then(|| checkpoint_minutes(planned.request)),
     )?;
@@ -218,21 +260,6 @@ fn is_kept(job: &Job, file: &str) -> StageOut {
     }
 }
 
-/// Whether a job must run on the submit host: it reads the source's images or the manifest, which names patients.
-pub fn on_submit_host(job: &Job) -> bool {
-    match job {
-        Job::Prepare(_) | Job::Profile(_) | Job::Stats(_) => true,
-        Job::Init(_)
-        | Job::Train(_)
-        | Job::Evaluate(_)
-        | Job::Baseline(_)
-        | Job::Keys(_)
-        | Job::Reveal(_)
-        | Job::Aggregate(_)
-        | Job::Partial(_) => false,
-    }
-}
-
 /// When a job is told to leave a checkpoint and end: after nine tenths of its time, so that the file still gets out.
 fn checkpoint_minutes(request: Request) -> u64 {
     (request.walltime.0 * 9 / 10 / 60).max(1)
@@ -241,23 +268,12 @@ fn checkpoint_minutes(request: Request) -> u64 {
 /// Requests stand at the job: no transformation or site profile competes, and those would win.
 fn profiles(
     text: &mut String,
-    plan: &Plan,
+    context: &Context<'_>,
     planned: &PlannedJob,
     checkpoint_minutes: Option<u64>,
 ) -> fmt::Result {
-    let request = planned.request;
-    let here = on_submit_host(&planned.job);
-    text.push_str("  profiles:\n");
-    if !here {
-        // HTCondor holds the job after this many seconds; the site's `periodic_remove` then fails it.
-        let limit = [("allowed_execute_duration", request.walltime.0.to_string())];
-        writeln!(text, "    condor: {}", Map(&limit))?;
-    }
-    writeln!(
-        text,
-        "    dagman: {}",
-        Map(&[("RETRY", plan.retries.to_string())])
-    )?;
+    let (plan, request) = (context.plan, planned.request);
+    let mut condor = class_ads(plan, planned);
     let mut pegasus = Vec::new();
     if let Some(minutes) = checkpoint_minutes {
         pegasus.push(("checkpoint.time", minutes.to_string()));
@@ -267,29 +283,53 @@ fn profiles(
         pegasus.push(("gpus", request.gpus.to_string()));
     }
     pegasus.push(("maxwalltime", request.walltime.0.div_ceil(60).to_string()));
-    pegasus.push(("memory", request.memory.mebibytes().to_string()));
+    let memory = request.memory.mebibytes();
+    if on_submit_host(planned) {
+        pegasus.push(("memory", memory.to_string()));
+    } else {
+        // HTCondor holds the job after this many seconds; the site's `periodic_remove` then fails it.
+        condor.push(("allowed_execute_duration", request.walltime.0.to_string()));
+        match plan.retries {
+            0 => pegasus.push(("memory", memory.to_string())),
+            _ => condor.push(("request_memory", growing(memory))),
+        }
+    }
+    writeln!(text, "  profiles:\n    condor: {}", Map(&condor))?;
+    writeln!(
+        text,
+        "    dagman: {}",
+        Map(&[("RETRY", plan.retries.to_string())])
+    )?;
     writeln!(text, "    pegasus: {}", Map(&pegasus))?;
-    if here {
+    if let Some(site) = context.sent_to(planned) {
         writeln!(
             text,
             "    selector: {}",
-            Map(&[("execution.site", LOCAL.to_owned())])
+            Map(&[("execution.site", site.to_owned())])
         )?;
     }
     Ok(())
 }
 
-fn sub_workflow(
-    text: &mut String,
-    plan: &Plan,
-    settings: &PegasusSettings,
-    round: &RoundUnit,
-) -> fmt::Result {
-    let file = round.file(plan);
+/// What the queue shows of a job: attributes of its ClassAd, texts in quotation marks.
+fn class_ads(plan: &Plan, planned: &PlannedJob) -> Vec<(&'static str, String)> {
+    let quoted = |text: &str| format!("\"{text}\"");
+    let stage = &planned.stage;
+    let mut ads = vec![("+FL_Algorithm", quoted(plan.algorithm))];
+    ads.extend(stage.client.map(|client| ("+FL_Client", client.0.to_string())));
+    ads.push(("+FL_Dataset", quoted(stage.dataset.as_str())));
+    ads.push(("+FL_JobType", quoted(planned.job.name())));
+    ads.push(("+FL_NumRounds", plan.rounds.to_string()));
+    ads.extend(stage.round.map(|round| ("+FL_Round", round.0.to_string())));
+    ads
+}
+
+fn sub_workflow(text: &mut String, context: &Context<'_>, round: &RoundUnit) -> fmt::Result {
+    let (file, sites) = (round.file(context.plan), context.compute_sites());
     // No `--conf`: it would replace the catalogs the sub-workflow inherits.
     let arguments = [
         "--sites",
-        settings.compute_site.as_str(),
+        sites.as_str(),
         "--output-sites",
         LOCAL,
         "--cleanup",
@@ -314,10 +354,11 @@ fn sub_workflow(
         // Global models, states and residuals are read in a later round, so they are kept.
         output(text, file, StageOut::Kept)?;
     }
-    let metadata = [
-        ("dataset", round.dataset.to_string()),
-        ("round", round.round.to_string()),
-    ];
+    let mut metadata = vec![("dataset", round.dataset.to_string())];
+    if round.last != round.round {
+        metadata.push(("last_round", round.last.to_string()));
+    }
+    metadata.push(("round", round.round.to_string()));
     writeln!(text, "  metadata: {}", Map(&metadata))
 }
 

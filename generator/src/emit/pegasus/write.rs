@@ -1,15 +1,15 @@
 //! Fills a directory with everything Pegasus needs to plan an experiment.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
-use super::{
-    DIR_VARIABLE, LOCAL, catalogs,
-    units::{Unit, Units},
-    workflow,
-};
+use super::{DIR_VARIABLE, LOCAL, catalogs, context::Context, workflow};
 use crate::{
-    check::PegasusSettings,
-    emit::{FileKind, Sink},
+    check::{Layout, PegasusSettings},
+    emit::{
+        Sink, SinkError,
+        directory::Directory,
+        units::{Unit, Units},
+    },
     plan::Plan,
 };
 
@@ -17,13 +17,8 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// A file could not be written.
-    #[error("cannot write `{path}`")]
-    Sink {
-        /// The file, relative to the directory.
-        path: String,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Sink(#[from] SinkError),
     /// Pegasus would replace a part of the text.
     #[error("`{text}` holds `${{`, which Pegasus takes for a variable")]
     Variable {
@@ -46,67 +41,35 @@ pub fn write<S: Sink>(plan: &Plan, settings: &PegasusSettings, sink: &mut S) -> 
             return Err(WriteError::Variable { text: text.clone() });
         }
     }
-    let units = Units::of(plan);
+    let (context, units) = (Context::new(plan, settings), Units::of(plan));
     let mut directory = Directory(sink);
-    directory.file("workflow.yml", |out| {
-        workflow::write_main(plan, settings, &units, out)
-    })?;
+    directory.file("workflow.yml", |out| workflow::write_main(&context, &units, out))?;
     let children = plan.edges().reversed();
     for unit in &units.units {
         if let Unit::Round(round) = unit {
             let path = format!("rounds/{}", round.file(plan));
-            directory.file(&path, |out| workflow::write_round(plan, &children, round, out))?;
+            directory.file(&path, |out| {
+                workflow::write_round(&context, &children, round, out)
+            })?;
         }
     }
     directory.file("replicas.yml", |out| catalogs::replicas(plan, &units, out))?;
     directory.file("transformations.yml", |out| catalogs::transformations(out))?;
-    directory.file("sites.yml", |out| catalogs::sites(settings, out))?;
-    directory.file("pegasus.properties", |out| catalogs::properties(settings, out))?;
+    directory.file("sites.yml", |out| catalogs::sites(&context, out))?;
+    directory.file("pegasus.properties", |out| catalogs::properties(&context, out))?;
     for file in &plan.statics {
         let path = format!("inputs/{}", file.name);
         directory.file(&path, |out| out.write_all(file.content.as_bytes()))?;
     }
-    directory.script("plan.sh", &plan_script(settings))?;
-    directory.file("README.md", |out| readme(plan, &units, out))
-}
-
-struct Directory<'a, S>(&'a mut S);
-
-impl<S: Sink> Directory<'_, S> {
-    fn file(
-        &mut self,
-        path: &str,
-        write: impl FnOnce(&mut BufWriter<S::File<'_>>) -> io::Result<()>,
-    ) -> Result<(), WriteError> {
-        self.open(path, FileKind::Plain, write)
-    }
-
-    fn script(&mut self, path: &str, text: &str) -> Result<(), WriteError> {
-        self.open(path, FileKind::Executable, |out| out.write_all(text.as_bytes()))
-    }
-
-    fn open(
-        &mut self,
-        path: &str,
-        kind: FileKind,
-        write: impl FnOnce(&mut BufWriter<S::File<'_>>) -> io::Result<()>,
-    ) -> Result<(), WriteError> {
-        let result = self.0.file(path, kind).and_then(|file| {
-            let mut out = BufWriter::with_capacity(1 << 18, file);
-            write(&mut out)?;
-            out.flush()
-        });
-        result.map_err(|source| WriteError::Sink {
-            path: path.to_owned(),
-            source,
-        })
-    }
+    directory.script("plan.sh", &plan_script(&context))?;
+    directory.file("README.md", |out| readme(&context, &units, out))?;
+    Ok(())
 }
 
 /// The script that plans: Pegasus looks for nothing outside the script's own directory.
-fn plan_script(settings: &PegasusSettings) -> String {
+fn plan_script(context: &Context<'_>) -> String {
     let cleanup = workflow::CLEANUP;
-    let site = &settings.compute_site;
+    let sites = context.compute_sites();
     format!(
         r#"#!/bin/sh
 # Plans this workflow; `./plan.sh --submit` also starts it. Further options go to pegasus-plan.
@@ -128,12 +91,13 @@ exec pegasus-plan \
     -Dpegasus.catalog.transformation=YAML -Dpegasus.catalog.transformation.file="$here/transformations.yml" \
     -Dpegasus.catalog.site=YAML -Dpegasus.catalog.site.file="$here/sites.yml" \
     --conf "$here/pegasus.properties" --dir "$here/submit" \
-    --sites '{site}' --output-sites {LOCAL} --cleanup {cleanup} "$@" "$here/workflow.yml"
+    --sites '{sites}' --output-sites {LOCAL} --cleanup {cleanup} "$@" "$here/workflow.yml"
 "#
     )
 }
 
-fn readme(plan: &Plan, units: &Units, out: &mut impl Write) -> io::Result<()> {
+fn readme(context: &Context<'_>, units: &Units, out: &mut impl Write) -> io::Result<()> {
+    let plan = context.plan;
     let rounds = units
         .units
         .iter()
@@ -169,14 +133,47 @@ as a whole before it is planned, to any path of letters, digits, `.`, `_`, `-`. 
 
 `prepare` and `stats` run on the submit host: they read the images and the manifest, which names patients; the manifest
 is kept in `outputs/` and goes to no other machine. Shards and updates are deleted from `scratch/` once every job and
-sub-workflow that declares them is done. Held jobs fail after a minute, with their message in `pegasus-analyzer`.
-"#,
+sub-workflow that declares them is done. Held jobs fail after a minute, with their message in `pegasus-analyzer`; every
+further attempt asks for that much more memory. `condor_q -af FL_JobType FL_Round FL_Client` tells jobs apart.
+{sites}"#,
         experiment = plan.experiment,
         jobs = plan.jobs.len(),
         workflows = match rounds {
             0 => "one workflow".to_owned(),
-            rounds => format!("a main workflow and {rounds} sub-workflows, one per dataset and round"),
+            units => format!(
+                "a main workflow and {units} sub-workflows, {}",
+                one_per(plan.layout)
+            ),
         },
         digest = plan.spec_digest,
+        sites = sites_note(context),
     )
+}
+
+/// What a sub-workflow holds.
+fn one_per(layout: Layout) -> String {
+    match layout {
+        // There are none then.
+        Layout::Flat | Layout::Rounds => "one per dataset and round".to_owned(),
+        Layout::Chunks { rounds } => format!("one per dataset and {rounds} rounds"),
+    }
+}
+
+/// Which site has which clients' data, where there are several.
+fn sites_note(context: &Context<'_>) -> String {
+    if context.sites.is_empty() {
+        return String::new();
+    }
+    let mut note = String::from("\n| site | clients | data | HTCondor requirements |\n|---|---|---|---|\n");
+    for site in &context.sites {
+        let clients: Vec<String> = site.clients.iter().map(|client| client.to_string()).collect();
+        note += &format!(
+            "| `{}` | {} | `{}` | `{}` |\n",
+            site.name,
+            clients.join(", "),
+            site.data,
+            site.requirements.replace('|', "\\|"),
+        );
+    }
+    note + "\nJobs of these clients run there alone. Shards and what else a client keeps are written below `fedwing/` in the site's\nfolder and read in place; updates, models and counts are all that leaves it.\n"
 }

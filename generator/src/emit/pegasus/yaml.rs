@@ -71,7 +71,7 @@ impl Display for Map<'_> {
         f.write_char('{')?;
         for (i, (key, value)) in self.0.iter().enumerate() {
             let comma = if i > 0 { ", " } else { "" };
-            write!(f, "{comma}{key}: {}", Text(value))?;
+            write!(f, "{comma}{}: {}", Text(key), Text(value))?;
         }
         f.write_char('}')
     }

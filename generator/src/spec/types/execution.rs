@@ -8,12 +8,12 @@ use crate::spec::{
 mapping! {
     /// A place where clients' data lives; their jobs go there.
     pub struct Site {
-        /// The clients, counted from 0.
+        /// The clients, counted from 0, of every dataset that has so many.
         clients: required Several<Whole<0, 99_999>>,
-        /// The folder of the data at that place.
+        /// The folder of the data at that place, absolute; all machines of the place see it, and jobs write into it.
         data: required FilePath,
         /// What HTCondor needs to know to send jobs there.
-        condor: optional Condor,
+        condor: required Condor,
     }
 }
 

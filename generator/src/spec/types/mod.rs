@@ -56,7 +56,7 @@ mapping! {
         federation: required Federation,
         /// What the result is compared with; nothing when absent.
         evaluation: optional Evaluation,
-        /// Where clients' data lives, by site; absent when all of it is in one place.
+        /// Where clients' data lives, by site: every client is of one. Absent when all data is in one place.
         sites: optional Named<Site>,
         /// How jobs are laid out and what they ask for.
         execution: optional Execution,

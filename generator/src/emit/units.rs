@@ -1,4 +1,4 @@
-//! What stands in which workflow: the jobs of the main workflow, and one sub-workflow per dataset and round.
+//! What stands in which workflow: the jobs of the main workflow, and one sub-workflow per dataset and round or rounds.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -18,11 +18,14 @@ pub enum Unit {
     Round(RoundUnit),
 }
 
-/// A dataset's round as a sub-workflow.
+/// A dataset's round as a sub-workflow, or several in a row.
 #[derive(Debug)]
 pub struct RoundUnit {
     pub dataset: DatasetName,
+    /// Its first round.
     pub round: Round,
+    /// Its last round; the same in the layout of rounds.
+    pub last: Round,
     /// Indices of its jobs, ascending.
     pub jobs: Vec<usize>,
     /// Files it reads and does not write.
@@ -34,14 +37,25 @@ pub struct RoundUnit {
 impl RoundUnit {
     /// The name of its job in the main workflow.
     pub fn id(&self) -> String {
-        format!("round-{}-r{:04}", self.dataset, self.round.0)
+        format!("round-{}-{}", self.dataset, self.rounds())
+    }
+
+    /// Its rounds as they stand in names: `r0003`, or `r0011-r0020` of several.
+    pub fn rounds(&self) -> String {
+        let (first, last) = (self.round.0, self.last.0);
+        match first == last {
+            true => format!("r{first:04}"),
+            false => format!("r{first:04}-r{last:04}"),
+        }
     }
 
     /// Its workflow file's logical name, unique among experiments.
     pub fn file(&self, plan: &Plan) -> String {
         format!(
-            "{}.{}.r{:04}.workflow.yml",
-            plan.experiment, self.dataset, self.round.0
+            "{}.{}.{}.workflow.yml",
+            plan.experiment,
+            self.dataset,
+            self.rounds()
         )
     }
 }
@@ -61,11 +75,8 @@ impl Units {
         let mut rounds = HashMap::new();
         let mut unit_of = Vec::with_capacity(plan.jobs.len());
         for (index, job) in plan.jobs.iter().enumerate() {
-            let round = match plan.layout {
-                Layout::Flat => None,
-                Layout::Rounds => job.stage.round.filter(|round| round.0 > 0),
-            };
-            let Some(round) = round else {
+            let round = job.stage.round.filter(|round| round.0 > 0);
+            let Some((round, last)) = round.and_then(|round| together(plan, round)) else {
                 unit_of.push(units.len() as u32);
                 units.push(Unit::Job(index));
                 continue;
@@ -77,6 +88,7 @@ impl Units {
                 units.push(Unit::Round(RoundUnit {
                     dataset: job.stage.dataset.clone(),
                     round,
+                    last,
                     jobs: Vec::new(),
                     inputs: Vec::new(),
                     outputs: Vec::new(),
@@ -92,6 +104,20 @@ impl Units {
             declare_files(plan, &unit_of, &mut units);
         }
         Self { units, after }
+    }
+}
+
+/// The first and the last of the rounds that stand in one sub-workflow with `round`; none where there are no sub-workflows.
+fn together(plan: &Plan, round: Round) -> Option<(Round, Round)> {
+    match plan.layout {
+        Layout::Flat => None,
+        Layout::Rounds => Some((round, round)),
+        Layout::Chunks { rounds } => {
+            let rounds = rounds.get();
+            let first = (round.0 - 1) / rounds * rounds + 1;
+            let last = first.saturating_add(rounds - 1).min(plan.rounds);
+            Some((Round(first), Round(last)))
+        }
     }
 }
 
@@ -120,7 +146,8 @@ fn declare_files(plan: &Plan, unit_of: &[u32], units: &mut [Unit]) {
     for (job, &unit) in plan.jobs.iter().zip(unit_of) {
         job.job.roles(&mut |role| match role {
             // A checkpoint is its own job's alone.
-            Role::Setting | Role::Checkpoint(_) => {}
+            // What is kept in place crosses no border.
+            Role::Setting | Role::Checkpoint(_) | Role::ReadInPlace(_) | Role::WrittenInPlace(_) => {}
             Role::Output(file) => {
                 writers.insert(file, unit);
             }

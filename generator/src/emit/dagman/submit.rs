@@ -1,0 +1,144 @@
+//! Submit files: what the jobs of a group have in common.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+};
+
+use contract::exit::{JobExit, Retry};
+
+use super::{FILES, LOGS, PROGRAMS, Placement, groups::Group};
+use crate::{check::Request, plan::Plan};
+
+/// Held jobs are removed, and so fail their node, after this many seconds; those that a user holds stay.
+const HOLD_SECONDS: u32 = 60;
+
+/// Writes the submit file of a group.
+pub fn write(plan: &Plan, group: &Group<'_>, out: &mut impl Write) -> io::Result<()> {
+    let Group {
+        kind,
+        binary,
+        request,
+        placement,
+    } = group;
+    let mut text = String::new();
+    match placement {
+        Placement::SubmitHost => here(&mut text),
+        Placement::Anywhere => elsewhere(&mut text, *request, plan.retries),
+        Placement::Site(site) => {
+            elsewhere(&mut text, *request, plan.retries);
+            line(&mut text, "requirements", &format!("({})", site.requirements));
+        }
+    }
+    let binary = binary.as_str();
+    line(&mut text, "executable", &format!("{PROGRAMS}/{binary}"));
+    line(&mut text, "arguments", "\"$(argv)\"");
+    line(&mut text, "notification", "never");
+    line(&mut text, "success_exit_code", &JobExit::Done.code().to_string());
+    line(&mut text, "on_exit_remove", &is_over(*placement, plan.retries));
+    for (name, value) in attributes(plan, kind) {
+        line(&mut text, &format!("+FL_{name}"), &value);
+    }
+    text.push_str("queue\n");
+    out.write_all(text.as_bytes())
+}
+
+fn line(text: &mut String, key: &str, value: &str) {
+    writeln!(text, "{key} = {value}").expect("writing to a string cannot fail");
+}
+
+/// A job of the submit host runs where the files are, and asks no slot for anything.
+fn here(text: &mut String) {
+    line(text, "universe", "local");
+    line(text, "initialdir", FILES);
+    line(text, "output", &format!("../{LOGS}/$(node).out"));
+    line(text, "error", &format!("../{LOGS}/$(node).err"));
+}
+
+fn elsewhere(text: &mut String, request: Request, retries: u32) {
+    let Request {
+        cpus,
+        memory,
+        gpus,
+        walltime,
+    } = request;
+    line(text, "universe", "vanilla");
+    line(text, "output", &format!("{LOGS}/$(node).out"));
+    line(text, "error", &format!("{LOGS}/$(node).err"));
+    // After a failure nothing is transferred, these two neither; as streams they arrive while they are written.
+    line(text, "stream_output", "True");
+    line(text, "stream_error", "True");
+    line(text, "should_transfer_files", "YES");
+    // A job that fails has written nothing to wait for, so it ends by its own exit code and not on hold.
+    line(text, "when_to_transfer_output", "ON_SUCCESS");
+    line(text, "transfer_input_files", "$(reads)");
+    line(text, "transfer_output_files", "$(writes)");
+    line(text, "transfer_output_remaps", "\"$(remaps)\"");
+    line(text, "request_cpus", &cpus.to_string());
+    let memory = memory.mebibytes();
+    let grown = format!("ifThenElse({}, {}, {memory})", ran_out_of_memory(), 2 * memory);
+    line(text, "request_memory", &grown);
+    if gpus > 0 {
+        line(text, "request_gpus", &gpus.to_string());
+    }
+    line(text, "allowed_job_duration", &walltime.0.to_string());
+    let release = format!("(NumShadowStarts <= {retries}) && ({})", hold_can_help());
+    line(text, "periodic_release", &release);
+    line(
+        text,
+        "periodic_remove",
+        &format!(
+            "(JobStatus == 5) && (HoldReasonCode =!= 1) && (time() - EnteredCurrentStatus > {HOLD_SECONDS})"
+        ),
+    );
+}
+
+/// Whether an attempt ended for want of memory: the job says so, it was killed, or its machine put it on hold for that.
+fn ran_out_of_memory() -> String {
+    format!(
+        "ExitCode =?= {} || ExitSignal =?= 9 || {}",
+        JobExit::OutOfMemory.code(),
+        hold_for_memory("LastHoldReason")
+    )
+}
+
+/// Whether a hold says that the job took more memory than it asked for: the code is that of control groups, or that of a
+/// machine's own policy with the subcode that HTCondor's example gives.
+fn hold_for_memory(reason: &str) -> String {
+    format!("{reason}Code =?= 34 || ({reason}Code =?= 21 && {reason}SubCode =?= 102)")
+}
+
+/// Whether a job on hold can do better elsewhere: it lacked memory, or a transfer failed for another reason than a file
+/// that is not there (`ENOENT`).
+fn hold_can_help() -> String {
+    let transfer = "(HoldReasonCode =?= 12 || HoldReasonCode =?= 13) && HoldReasonSubCode =!= 2";
+    format!("{} || ({transfer})", hold_for_memory("HoldReason"))
+}
+
+/// Whether a job that ended leaves the queue: done, out of attempts, or failed in a way that another one repeats. DAGMan's
+/// `UNLESS-EXIT` knows one exit code, the jobs' contract has several of them, so HTCondor decides.
+fn is_over(placement: Placement<'_>, retries: u32) -> String {
+    let mut over = match placement {
+        // In this universe completions are not counted, and starts when the next one comes.
+        Placement::SubmitHost => format!("NumJobStarts >= {retries}"),
+        Placement::Anywhere | Placement::Site(_) => format!("NumJobCompletions > {retries}"),
+    };
+    let useless = JobExit::ALL.iter().filter(|exit| exit.retry() == Retry::Useless);
+    for exit in useless {
+        write!(over, " || ExitCode =?= {}", exit.code()).expect("writing to a string cannot fail");
+    }
+    over
+}
+
+/// ClassAd attributes by which `condor_q`, `condor_history` and accounting tell an experiment's jobs apart.
+fn attributes(plan: &Plan, kind: &str) -> [(&'static str, String); 6] {
+    let quoted = |text: &str| format!("\"{text}\"");
+    [
+        ("Algorithm", quoted(plan.algorithm)),
+        ("NumRounds", plan.rounds.to_string()),
+        ("JobType", quoted(kind)),
+        ("Dataset", quoted("$(dataset)")),
+        ("Round", "$(round:undefined)".to_owned()),
+        ("Client", "$(client:undefined)".to_owned()),
+    ]
+}

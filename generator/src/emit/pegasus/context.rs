@@ -1,0 +1,80 @@
+//! What every file of the directory is written from, and where each job runs.
+
+use contract::args::Job;
+
+use super::LOCAL;
+use crate::{
+    check::{PegasusSettings, Site},
+    plan::{Plan, PlannedJob},
+};
+
+/// HTCondor moves files itself: what is on the submit host goes to jobs without a copy on the way.
+const CONDOR_IO: &str = "condorio";
+/// Jobs run where the files are.
+const SHARED: &str = "sharedfs";
+
+/// A plan on its way to Pegasus.
+pub struct Context<'a> {
+    pub plan: &'a Plan,
+    pub settings: &'a PegasusSettings,
+    /// The sites that hold clients' data; empty when all data is in one place.
+    pub sites: Vec<&'a Site>,
+}
+
+impl<'a> Context<'a> {
+    pub fn new(plan: &'a Plan, settings: &'a PegasusSettings) -> Self {
+        Self {
+            plan,
+            settings,
+            sites: plan.sites(),
+        }
+    }
+
+    /// The sites jobs may run on, as `--sites` takes them.
+    pub fn compute_sites(&self) -> String {
+        let mut sites = self.settings.compute_site.clone();
+        for site in &self.sites {
+            sites.push(',');
+            sites.push_str(site.name.as_str());
+        }
+        sites
+    }
+
+    /// The site a job is sent to, where there is a choice: with several, Pegasus would draw one.
+    pub fn sent_to(&self, planned: &'a PlannedJob) -> Option<&str> {
+        if on_submit_host(planned) {
+            return Some(LOCAL);
+        }
+        match &planned.site {
+            Some(site) => Some(site.name.as_str()),
+            None if self.sites.is_empty() => None,
+            None => Some(&self.settings.compute_site),
+        }
+    }
+
+    /// Whether HTCondor moves files.
+    pub fn condor_io(&self) -> bool {
+        self.settings.data_configuration == CONDOR_IO
+    }
+
+    /// Whether the submit host and all machines share a file system, and jobs run in it.
+    pub fn shared(&self) -> bool {
+        self.settings.data_configuration == SHARED
+    }
+}
+
+/// Whether a job must run on the submit host: it reads the source's images or the manifest, which names patients, and is
+/// not at a site.
+pub fn on_submit_host(planned: &PlannedJob) -> bool {
+    match &planned.job {
+        Job::Prepare(_) | Job::Profile(_) | Job::Stats(_) => planned.site.is_none(),
+        Job::Init(_)
+        | Job::Train(_)
+        | Job::Evaluate(_)
+        | Job::Baseline(_)
+        | Job::Keys(_)
+        | Job::Reveal(_)
+        | Job::Aggregate(_)
+        | Job::Partial(_) => false,
+    }
+}
