@@ -1,0 +1,561 @@
+//! The state of a DAG's nodes, as its logs tell it.
+//!
+//! In: a [`DagFile`], then the events of its node log and the lines of DAGMan's own output in the order they come. Out:
+//! the [`NodeState`] of each node and every [`Attempt`] at it. Start at [`Nodes`]. Pure.
+
+use std::collections::HashMap;
+
+use super::{
+    dag_file::{DagFile, Node, Script},
+    dagman_out::{Line, Says},
+    event_log::{Ending, Happening, Hold, JobEvent, QueueId, Used},
+    time::LocalTime,
+};
+
+/// A DAG's nodes and what happened to them.
+#[derive(Debug, Clone, Default)]
+pub struct Nodes {
+    dag: DagFile,
+    index: HashMap<String, usize>,
+    runs: Vec<NodeRun>,
+    /// Which node a job in the queue does.
+    jobs: HashMap<QueueId, usize>,
+    starts: Vec<(LocalTime, QueueId)>,
+    ended: Option<(LocalTime, i32)>,
+    removed: bool,
+}
+
+/// What happened to one node.
+#[derive(Debug, Clone, Default)]
+struct NodeRun {
+    attempts: Vec<Attempt>,
+    done: bool,
+    pre_runs: bool,
+    /// Tries that failed before there was a job, since DAGMan started.
+    early_failures: u32,
+    /// Why it failed for good, in this start of DAGMan.
+    failed: Option<String>,
+}
+
+/// One job in the queue for a node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// Its id in the queue.
+    pub job: QueueId,
+    /// When it was submitted.
+    pub submitted: LocalTime,
+    /// When it first ran; none if it never did.
+    pub started: Option<LocalTime>,
+    /// When it ended.
+    pub ended: Option<LocalTime>,
+    /// Where it ran last.
+    pub host: Option<String>,
+    /// What it does now.
+    pub phase: Phase,
+    /// When that began.
+    pub since: LocalTime,
+    /// How it ended; none before, and where it was removed.
+    pub ending: Option<Ending>,
+    /// Why it was removed from the queue.
+    pub removed: Option<String>,
+    /// How the node's post script judged it.
+    pub post: Option<Ending>,
+    /// Why it was last held.
+    pub hold: Option<Hold>,
+    /// What it used when it last ran.
+    pub used: Used,
+    /// How often it lost its machine.
+    pub evictions: u32,
+    source: Source,
+}
+
+/// What a job in the queue does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Waits for a machine.
+    Idle,
+    /// Runs.
+    Running,
+    /// Its machine is out of reach.
+    OutOfReach,
+    /// Waits for somebody to release it.
+    Held,
+    /// It is no longer in the queue.
+    Over,
+}
+
+/// Who told of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    NodeLog,
+    Dagman,
+}
+
+/// The state of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeState {
+    /// Waits for others.
+    Unready,
+    /// Could be submitted, or tried again.
+    Ready,
+    /// Its pre script runs.
+    PreScript,
+    /// Its job waits for a machine.
+    Queued,
+    /// Its job runs.
+    Running,
+    /// Its job is held.
+    Held,
+    /// Its post script runs.
+    PostScript,
+    /// Done.
+    Done,
+    /// Failed for good.
+    Failed,
+    /// Waits for one that failed.
+    Futile,
+}
+
+/// How far DAGMan itself is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// Its output does not exist, or says nothing yet.
+    NotStarted,
+    /// It started and did not say that it ended.
+    Started,
+    /// It ended with this status.
+    Ended(i32),
+}
+
+impl Nodes {
+    /// Nodes of which nothing is known but the DAG.
+    pub fn new(dag: DagFile) -> Self {
+        let mut nodes = Self {
+            index: dag.nodes.iter().enumerate().map(|(index, node)| (node.name.clone(), index)).collect(),
+            runs: vec![NodeRun::default(); dag.nodes.len()],
+            ..Self::default()
+        };
+        let done = dag.done.clone();
+        nodes.dag = dag;
+        nodes.mark_done(&done);
+        nodes
+    }
+
+    /// The nodes, in the order of the DAG file.
+    pub fn all(&self) -> &[Node] {
+        &self.dag.nodes
+    }
+
+    /// Lines of the DAG file that could not be read.
+    pub fn unreadable(&self) -> u64 {
+        self.dag.unreadable
+    }
+
+    /// Attempts at a node, in the order of their submission.
+    pub fn attempts(&self, node: usize) -> &[Attempt] {
+        &self.runs[node].attempts
+    }
+
+    /// Why a node failed, as far as DAGMan said.
+    pub fn error(&self, node: usize) -> Option<&str> {
+        self.runs[node].failed.as_deref()
+    }
+
+    /// When DAGMan started, each time, and as which job.
+    pub fn starts(&self) -> &[(LocalTime, QueueId)] {
+        &self.starts
+    }
+
+    /// How far DAGMan is.
+    pub fn life(&self) -> Life {
+        match (self.starts.last(), self.ended) {
+            (_, Some((_, status))) => Life::Ended(status),
+            (Some(_), None) => Life::Started,
+            (None, None) => Life::NotStarted,
+        }
+    }
+
+    /// When DAGMan ended, if it did.
+    pub fn ended_at(&self) -> Option<LocalTime> {
+        self.ended.map(|(at, _)| at)
+    }
+
+    /// Whether DAGMan was removed from the queue.
+    pub fn was_removed(&self) -> bool {
+        self.removed
+    }
+
+    /// Nodes named as done by a rescue file.
+    pub fn mark_done(&mut self, names: &[String]) {
+        for name in names {
+            if let Some(node) = self.index.get(name) {
+                self.runs[*node].done = true;
+            }
+        }
+    }
+
+    /// Takes in an event of the node log.
+    pub fn on_event(&mut self, event: &JobEvent) {
+        let named = match &event.what {
+            Happening::Submitted { node } | Happening::Skipped { node } | Happening::PostScript { node, .. } => {
+                node.as_ref().and_then(|name| self.index.get(name).copied())
+            }
+            _ => None,
+        };
+        let Some(node) = named.or_else(|| self.jobs.get(&event.job).copied()) else {
+            return;
+        };
+        let run = &mut self.runs[node];
+        match &event.what {
+            Happening::Skipped { .. } => run.done = true,
+            Happening::PostScript { ending, .. } => run.post_script(event.job.cluster, *ending, event.at),
+            Happening::Submitted { .. } => {
+                self.jobs.insert(event.job, node);
+                run.begin(event.job, event.at, Source::NodeLog);
+            }
+            what => {
+                if let Some(attempt) = run.attempt(event.job) {
+                    attempt.on(what, event.at);
+                }
+            }
+        }
+    }
+
+    /// Takes in a line of DAGMan's output.
+    pub fn on_line(&mut self, line: &Line) {
+        match &line.says {
+            Says::Started { job } => self.start(line.at, *job),
+            Says::Ended { status } => self.ended = Some((line.at, *status)),
+            Says::Removed => self.removed = true,
+            Says::Event {
+                node,
+                job,
+                event,
+                happened,
+            } => {
+                let Some(&node) = self.index.get(node) else { return };
+                self.jobs.entry(*job).or_insert(node);
+                self.runs[node].on_dagman_event(*job, event, *happened);
+            }
+            Says::JobEnded { node, job, ending } => {
+                if let Some(attempt) = self.run(node).and_then(|run| run.attempt(*job))
+                    && attempt.source == Source::Dagman
+                {
+                    attempt.ending = Some(*ending);
+                }
+            }
+            Says::PreRuns { node } => {
+                if let Some(run) = self.run(node) {
+                    run.pre_runs = true;
+                }
+            }
+            Says::PreEnded { node, status } => {
+                if let Some(run) = self.run(node) {
+                    run.pre_runs = false;
+                    run.early_failures += u32::from(*status != 0);
+                }
+            }
+            Says::PostEnded { node, status } => {
+                if let Some(run) = self.run(node) {
+                    run.post_script_by_dagman(*status, line.at);
+                }
+            }
+            Says::Retries { node } => {
+                if let Some(run) = self.run(node) {
+                    run.failed = None;
+                }
+            }
+            Says::NotSubmitted { node } => self.fail(node, "its job could not be submitted"),
+            Says::Failed { node, error } => self.fail(node, error),
+            Says::Counts(_) => {}
+        }
+    }
+
+    fn run(&mut self, node: &str) -> Option<&mut NodeRun> {
+        self.index.get(node).map(|index| &mut self.runs[*index])
+    }
+
+    fn fail(&mut self, node: &str, error: &str) {
+        if let Some(run) = self.run(node) {
+            run.failed = Some(error.to_owned());
+        }
+    }
+
+    fn start(&mut self, at: LocalTime, job: QueueId) {
+        self.starts.push((at, job));
+        (self.ended, self.removed) = (None, false);
+        for run in &mut self.runs {
+            (run.failed, run.early_failures, run.pre_runs) = (None, 0, false);
+        }
+    }
+
+    /// The state of every node, in the order of the DAG file.
+    pub fn states(&self) -> Vec<NodeState> {
+        let since = self.starts.last().map(|(at, _)| *at);
+        let ended = self.ended.is_some();
+        let nodes = self.dag.nodes.iter().zip(&self.runs);
+        let mut states: Vec<_> = nodes.map(|(node, run)| run.state(node, since, ended)).collect();
+        self.wait(&mut states);
+        states
+    }
+
+    /// Nodes that are not begun wait for parents that are not done, in vain where one of them failed.
+    fn wait(&self, states: &mut [NodeState]) {
+        let mut children = vec![Vec::new(); states.len()];
+        for (number, edge) in self.dag.edges.iter().enumerate() {
+            edge.parents.iter().for_each(|parent| children[*parent].push(number));
+            if edge.parents.iter().any(|parent| states[*parent] != NodeState::Done) {
+                for child in &edge.children {
+                    if states[*child] == NodeState::Ready {
+                        states[*child] = NodeState::Unready;
+                    }
+                }
+            }
+        }
+        let mut lost: Vec<usize> = (0..states.len()).filter(|node| states[*node] == NodeState::Failed).collect();
+        let mut followed = vec![false; self.dag.edges.len()];
+        while let Some(node) = lost.pop() {
+            for &number in &children[node] {
+                if std::mem::replace(&mut followed[number], true) {
+                    continue;
+                }
+                for &child in &self.dag.edges[number].children {
+                    if states[child] == NodeState::Unready {
+                        states[child] = NodeState::Futile;
+                        lost.push(child);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl NodeRun {
+    fn attempt(&mut self, job: QueueId) -> Option<&mut Attempt> {
+        self.attempts.iter_mut().rev().find(|attempt| attempt.job == job)
+    }
+
+    fn begin(&mut self, job: QueueId, at: LocalTime, source: Source) {
+        self.pre_runs = false;
+        let fresh = Attempt::new(job, at, source);
+        if let Some(known) = self.attempt(job)
+            && (known.source == Source::Dagman || known.phase != Phase::Over)
+        {
+            // The node log tells more than DAGMan did, and tells it from the beginning.
+            *known = fresh;
+            return;
+        }
+        let place = self.attempts.partition_point(|attempt| attempt.submitted <= at);
+        self.attempts.insert(place, fresh);
+    }
+
+    /// An event that DAGMan saw: of use only where the node log no longer has it.
+    fn on_dagman_event(&mut self, job: QueueId, event: &str, at: LocalTime) {
+        match self.attempt(job).map(|attempt| attempt.source) {
+            Some(Source::NodeLog) => return,
+            None => self.begin(job, at, Source::Dagman),
+            Some(Source::Dagman) => {}
+        }
+        let Some(attempt) = self.attempt(job) else { return };
+        let what = match event {
+            "EXECUTE" => Happening::Executing { host: None },
+            "JOB_EVICTED" => Happening::Evicted(Used::default()),
+            // How it ended is in a line of its own, which follows.
+            "JOB_TERMINATED" => return attempt.end(at),
+            "JOB_ABORTED" => Happening::Aborted {
+                reason: "it was removed from the queue".to_owned(),
+            },
+            "JOB_HELD" => Happening::Held(Hold {
+                reason: "the reason is no longer recorded".to_owned(),
+                code: None,
+                subcode: None,
+            }),
+            "JOB_RELEASED" => Happening::Released,
+            _ => return,
+        };
+        attempt.on(&what, at);
+    }
+
+    fn post_script(&mut self, cluster: u64, ending: Ending, at: LocalTime) {
+        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.job.cluster == cluster) {
+            attempt.post = Some(ending);
+            attempt.phase = Phase::Over;
+            attempt.ended.get_or_insert(at);
+        }
+    }
+
+    fn post_script_by_dagman(&mut self, status: i32, at: LocalTime) {
+        if let Some(last) = self.attempts.last_mut()
+            && last.source == Source::Dagman
+        {
+            last.post.get_or_insert(Ending::Exit(status));
+            last.ended.get_or_insert(at);
+        }
+    }
+
+    fn state(&self, node: &Node, since: Option<LocalTime>, ended: bool) -> NodeState {
+        if self.done {
+            return NodeState::Done;
+        }
+        let last = self.attempts.last().map(|attempt| attempt.job.cluster);
+        let current = self.attempts.iter().filter(|attempt| Some(attempt.job.cluster) == last);
+        let state = current.map(|attempt| attempt.state(node)).max_by_key(|state| weight(*state));
+        match state {
+            Some(NodeState::Done) => NodeState::Done,
+            _ if self.failed.is_some() => NodeState::Failed,
+            Some(NodeState::Failed) | None if self.is_given_up(node, since) => NodeState::Failed,
+            // DAGMan is gone: what it had in the queue is removed, and done again by the next one.
+            _ if ended => NodeState::Ready,
+            _ if self.pre_runs => NodeState::PreScript,
+            Some(NodeState::Failed) | None => NodeState::Ready,
+            Some(state) => state,
+        }
+    }
+
+    /// Whether no try is left, of those in this start of DAGMan.
+    fn is_given_up(&self, node: &Node, since: Option<LocalTime>) -> bool {
+        // DAGMan writes its own times without fractions.
+        let tries = self.attempts.iter().filter(|attempt| since.is_none_or(|since| attempt.submitted >= since));
+        let mut clusters: Vec<u64> = Vec::new();
+        let mut final_code = false;
+        let mut removed_with_dagman = false;
+        for attempt in tries.filter(|attempt| attempt.state(node) == NodeState::Failed) {
+            clusters.push(attempt.job.cluster);
+            final_code = node.unless_exit.is_some_and(|code| attempt.code() == Some(code));
+            removed_with_dagman = attempt.is_removed_with_dagman();
+        }
+        clusters.dedup();
+        let failures = u32::try_from(clusters.len()).unwrap_or(u32::MAX).saturating_add(self.early_failures);
+        !removed_with_dagman && failures > 0 && (final_code || failures > node.retries)
+    }
+}
+
+/// The state that counts where a node has several jobs.
+fn weight(state: NodeState) -> u8 {
+    match state {
+        NodeState::Failed => 5,
+        NodeState::Held => 4,
+        NodeState::Running => 3,
+        NodeState::PostScript => 2,
+        NodeState::Queued => 1,
+        _ => 0,
+    }
+}
+
+impl Attempt {
+    fn new(job: QueueId, at: LocalTime, source: Source) -> Self {
+        Self {
+            job,
+            submitted: at,
+            started: None,
+            ended: None,
+            host: None,
+            phase: Phase::Idle,
+            since: at,
+            ending: None,
+            removed: None,
+            post: None,
+            hold: None,
+            used: Used::default(),
+            evictions: 0,
+            source,
+        }
+    }
+
+    /// Whether it left the queue because DAGMan was told to stop, which is nobody's failure.
+    pub fn is_removed_with_dagman(&self) -> bool {
+        self.removed.as_ref().is_some_and(|reason| reason.starts_with("DAG "))
+    }
+
+    /// The exit code of the job or, where a post script failed a job that did not, of that.
+    pub fn code(&self) -> Option<i32> {
+        let code = |ending: Option<Ending>| match ending {
+            Some(Ending::Exit(code)) => Some(code),
+            _ => None,
+        };
+        code(self.ending).filter(|code| *code != 0).or_else(|| code(self.post)).or_else(|| code(self.ending))
+    }
+
+    fn on(&mut self, what: &Happening, at: LocalTime) {
+        match what {
+            Happening::Executing { host } => {
+                self.started.get_or_insert(at);
+                self.host = host.clone().or_else(|| self.host.take());
+                self.enter(Phase::Running, at);
+            }
+            Happening::Evicted(used) => {
+                self.used = used.over(self.used);
+                self.evictions += 1;
+                self.enter(Phase::Idle, at);
+            }
+            Happening::Terminated(ending, used) => {
+                self.used = used.over(self.used);
+                self.ending = Some(*ending);
+                self.end(at);
+            }
+            Happening::Memory(bytes) => {
+                let most = self.used.memory.map_or(*bytes, |most| most.max(*bytes));
+                self.used.memory = Some(most);
+            }
+            Happening::Aborted { reason } => {
+                self.removed = Some(reason.clone());
+                self.end(at);
+            }
+            Happening::Held(hold) => {
+                self.hold = Some(hold.clone());
+                self.enter(Phase::Held, at);
+            }
+            Happening::Released | Happening::ReconnectFailed => self.enter(Phase::Idle, at),
+            Happening::Disconnected => self.enter(Phase::OutOfReach, at),
+            Happening::Reconnected => self.enter(Phase::Running, at),
+            Happening::Submitted { .. }
+            | Happening::PostScript { .. }
+            | Happening::Skipped { .. }
+            | Happening::Other(_) => {}
+        }
+    }
+
+    fn enter(&mut self, phase: Phase, at: LocalTime) {
+        (self.phase, self.since) = (phase, at);
+    }
+
+    fn end(&mut self, at: LocalTime) {
+        self.ended = Some(at);
+        self.enter(Phase::Over, at);
+    }
+
+    fn state(&self, node: &Node) -> NodeState {
+        match self.phase {
+            Phase::Idle => NodeState::Queued,
+            Phase::Running | Phase::OutOfReach => NodeState::Running,
+            Phase::Held => NodeState::Held,
+            Phase::Over => match (node.post, self.post, self.ending) {
+                (_, Some(Ending::Exit(0)), _) => NodeState::Done,
+                (_, Some(_), _) => NodeState::Failed,
+                (Script::Present, None, _) => NodeState::PostScript,
+                (Script::Absent, None, Some(Ending::Exit(0))) => NodeState::Done,
+                (Script::Absent, None, _) => NodeState::Failed,
+            },
+        }
+    }
+}
+
+impl Used {
+    /// These figures, with those of an earlier run where they are silent.
+    fn over(self, earlier: Self) -> Self {
+        let memory = match (self.memory, earlier.memory) {
+            (Some(now), Some(before)) => Some(now.max(before)),
+            (now, before) => now.or(before),
+        };
+        Self {
+            cpu_s: self.cpu_s.or(earlier.cpu_s),
+            received: self.received.or(earlier.received),
+            sent: self.sent.or(earlier.sent),
+            memory,
+            execute_s: self.execute_s.or(earlier.execute_s),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
