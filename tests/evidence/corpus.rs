@@ -39,7 +39,9 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn ending_in<'a>(files: &'a [PathBuf], ending: &'a str) -> impl Iterator<Item = &'a PathBuf> {
-    files.iter().filter(move |path| path.to_string_lossy().ends_with(ending))
+    files
+        .iter()
+        .filter(move |path| path.to_string_lossy().ends_with(ending))
 }
 
 fn text(path: &Path) -> String {
@@ -53,13 +55,24 @@ fn number(states: &[NodeState], wanted: &[NodeState]) -> u64 {
 
 #[test]
 fn every_file_of_the_failures_is_read_without_a_rest() {
-    let Some(folder) = failures("every_file_of_the_failures_is_read_without_a_rest") else { return };
+    let Some(folder) = failures("every_file_of_the_failures_is_read_without_a_rest") else {
+        return;
+    };
     let files = files(&folder);
     for path in ending_in(&files, ".nodes.log").chain(ending_in(&files, ".dagman.log")) {
         let bytes = fs::read(path).expect("readable");
         let parsed = event_log::parse(&bytes);
-        assert_eq!((parsed.unreadable, parsed.consumed), (0, bytes.len()), "{}", path.display());
-        assert!(!parsed.events.is_empty() || bytes.is_empty(), "{}", path.display());
+        assert_eq!(
+            (parsed.unreadable, parsed.consumed),
+            (0, bytes.len()),
+            "{}",
+            path.display()
+        );
+        assert!(
+            !parsed.events.is_empty() || bytes.is_empty(),
+            "{}",
+            path.display()
+        );
     }
     for path in ending_in(&files, ".dag").filter(|path| !path.starts_with(folder.join("x5_syntax_error"))) {
         let dag = dag_file::parse(&text(path));
@@ -71,16 +84,25 @@ fn every_file_of_the_failures_is_read_without_a_rest() {
         assert!(entries.len() > 2, "{}", path.display());
     }
     for path in ending_in(&files, "/braindump.yml") {
-        let braindump = braindump::parse(&text(path)).unwrap_or_else(|reason| panic!("{}: {reason}", path.display()));
+        let braindump =
+            braindump::parse(&text(path)).unwrap_or_else(|reason| panic!("{}: {reason}", path.display()));
         assert!(path.with_file_name(&braindump.dag).exists(), "{}", path.display());
     }
     let mut records = 0;
     for path in &files {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let Some((_, number)) = name.split_once(".out.") else { continue };
+        let Some((_, number)) = name.split_once(".out.") else {
+            continue;
+        };
         if number.len() == 3 && text(path).starts_with("- invocation:") {
             let found = kickstart::parse(&text(path));
-            assert!(found.iter().all(|job| job.duration_s.is_some() && job.host.is_some()), "{}", path.display());
+            assert!(
+                found
+                    .iter()
+                    .all(|job| job.duration_s.is_some() && job.host.is_some()),
+                "{}",
+                path.display()
+            );
             records += 1;
         }
     }
@@ -89,7 +111,9 @@ fn every_file_of_the_failures_is_read_without_a_rest() {
 
 #[test]
 fn states_of_nodes_are_those_dagman_counted() {
-    let Some(folder) = failures("states_of_nodes_are_those_dagman_counted") else { return };
+    let Some(folder) = failures("states_of_nodes_are_those_dagman_counted") else {
+        return;
+    };
     let files = files(&folder);
     let mut compared = 0;
     for path in ending_in(&files, ".dag.dagman.out") {
@@ -101,11 +125,24 @@ fn states_of_nodes_are_those_dagman_counted() {
         });
         let follow = Follow::open(&dag).expect("a DAG");
         let states = follow.nodes().states();
-        assert!(matches!(follow.nodes().life(), Life::Ended(_)), "{}", dag.display());
-        let Some(Counts { done, failed, futile, .. }) = last else { continue };
+        assert!(
+            matches!(follow.nodes().life(), Life::Ended(_)),
+            "{}",
+            dag.display()
+        );
+        let Some(Counts {
+            done, failed, futile, ..
+        }) = last
+        else {
+            continue;
+        };
         let ours = |wanted| number(&states, &[wanted]);
         assert_eq!(
-            (ours(NodeState::Done), ours(NodeState::Failed), ours(NodeState::Futile)),
+            (
+                ours(NodeState::Done),
+                ours(NodeState::Failed),
+                ours(NodeState::Futile)
+            ),
             (done, failed, futile),
             "{}: {states:?}",
             dag.display()
@@ -117,7 +154,9 @@ fn states_of_nodes_are_those_dagman_counted() {
 
 #[test]
 fn numbers_of_done_and_failed_nodes_are_those_of_the_metrics_files() {
-    let Some(folder) = failures("numbers_of_done_and_failed_nodes_are_those_of_the_metrics_files") else { return };
+    let Some(folder) = failures("numbers_of_done_and_failed_nodes_are_those_of_the_metrics_files") else {
+        return;
+    };
     let files = files(&folder);
     let mut compared = 0;
     for path in ending_in(&files, ".dag.metrics") {
@@ -127,16 +166,27 @@ fn numbers_of_done_and_failed_nodes_are_those_of_the_metrics_files() {
         let nodes = follow.nodes();
         let of = |kind: NodeKind, wanted: NodeState| {
             let pairs = nodes.all().iter().zip(nodes.states());
-            pairs.filter(|(node, state)| node.kind == kind && *state == wanted).count() as u64
+            pairs
+                .filter(|(node, state)| node.kind == kind && *state == wanted)
+                .count() as u64
         };
-        let theirs = [counted.jobs_succeeded, counted.jobs_failed, counted.dag_jobs_succeeded];
+        let theirs = [
+            counted.jobs_succeeded,
+            counted.jobs_failed,
+            counted.dag_jobs_succeeded,
+        ];
         let ours = [
             of(NodeKind::Job, NodeState::Done),
             of(NodeKind::Job, NodeState::Failed),
             of(NodeKind::SubDag, NodeState::Done),
         ];
         assert_eq!(ours, theirs, "{}", dag.display());
-        assert_eq!(follow.nodes().life(), Life::Ended(counted.exitcode), "{}", dag.display());
+        assert_eq!(
+            follow.nodes().life(),
+            Life::Ended(counted.exitcode),
+            "{}",
+            dag.display()
+        );
         let (start, zone) = (nodes.starts()[0].0.as_utc().0 as f64 / 1000.0, 14.0 * 3600.0);
         assert!((start - counted.start_time).abs() < zone, "{}", dag.display());
         compared += 1;
@@ -146,8 +196,12 @@ fn numbers_of_done_and_failed_nodes_are_those_of_the_metrics_files() {
 
 #[test]
 fn a_sub_workflow_s_jobs_are_jobs_of_the_run() {
-    let Some(folder) = failures("a_sub_workflow_s_jobs_are_jobs_of_the_run") else { return };
-    let submit = newest(&folder.join("j0_subwf_ok")).expect("readable").expect("a submit directory");
+    let Some(folder) = failures("a_sub_workflow_s_jobs_are_jobs_of_the_run") else {
+        return;
+    };
+    let submit = newest(&folder.join("j0_subwf_ok"))
+        .expect("readable")
+        .expect("a submit directory");
     let mut run = PoolRun::open(System::Pegasus, "tiny", &submit.dag(), Path::new("none")).expect("a run");
     let observed = run.observed();
     let names = |role: Role| -> Vec<&str> {
@@ -162,17 +216,25 @@ fn a_sub_workflow_s_jobs_are_jobs_of_the_run() {
 
 #[test]
 fn holds_are_told_with_their_codes() {
-    let Some(folder) = failures("holds_are_told_with_their_codes") else { return };
+    let Some(folder) = failures("holds_are_told_with_their_codes") else {
+        return;
+    };
     let cases = [
         ("h_memory_exceeded", 21, 102),
         ("i2_walltime_held", 46, 0),
         ("c_exit_nonzero", 12, 2),
     ];
     for (case, code, subcode) in cases {
-        let submit = newest(&folder.join(case)).expect("readable").expect("a submit directory");
-        let mut run = PoolRun::open(System::Pegasus, "tiny", &submit.dag(), Path::new("none")).expect("a run");
+        let submit = newest(&folder.join(case))
+            .expect("readable")
+            .expect("a submit directory");
+        let mut run =
+            PoolRun::open(System::Pegasus, "tiny", &submit.dag(), Path::new("none")).expect("a run");
         let observed = run.observed();
-        let holds = observed.work().flat_map(|job| &job.attempts).filter_map(|attempt| attempt.hold.as_ref());
+        let holds = observed
+            .work()
+            .flat_map(|job| &job.attempts)
+            .filter_map(|attempt| attempt.hold.as_ref());
         let codes: Vec<_> = holds.map(|hold| (hold.code, hold.subcode)).collect();
         assert_eq!(codes, [(Some(code), Some(subcode))], "{case}");
     }

@@ -114,7 +114,8 @@ impl DagFile {
         for node in &mut other.nodes {
             node.name.insert_str(0, &prefix);
         }
-        self.done.extend(other.done.iter().map(|name| format!("{prefix}{name}")));
+        self.done
+            .extend(other.done.iter().map(|name| format!("{prefix}{name}")));
         self.unreadable += other.unreadable;
         self.nodes.append(&mut other.nodes);
         let shifted = |list: Vec<usize>| list.into_iter().map(|index| index + first).collect();
@@ -205,13 +206,17 @@ impl Reader {
             "PARENT" => {
                 let child = words.iter().position(|word| word.eq_ignore_ascii_case("CHILD"))?;
                 let names = |words: &[&str]| words.iter().map(|&name| name.to_owned()).collect();
-                self.edges.push((names(&words[1..child]), names(&words[child + 1..])));
+                self.edges
+                    .push((names(&words[1..child]), names(&words[child + 1..])));
                 Some(())
             }
             "RETRY" => {
-                let unless = words.get(3).filter(|word| word.eq_ignore_ascii_case("UNLESS-EXIT"));
+                let unless = words
+                    .get(3)
+                    .filter(|word| word.eq_ignore_ascii_case("UNLESS-EXIT"));
                 let unless = unless.and_then(|_| words.get(4)?.parse().ok());
-                self.retries.push(((*words.get(1)?).to_owned(), words.get(2)?.parse().ok()?, unless));
+                self.retries
+                    .push(((*words.get(1)?).to_owned(), words.get(2)?.parse().ok()?, unless));
                 Some(())
             }
             "SCRIPT" => self.script(words),
@@ -228,7 +233,11 @@ impl Reader {
 
     fn node(&mut self, kind: NodeKind, words: &[&str]) -> Option<()> {
         let (name, file) = ((*words.first()?).to_owned(), (*words.get(1)?).to_owned());
-        let has = |word: &str| words.get(2..).is_some_and(|rest| rest.iter().any(|w| w.eq_ignore_ascii_case(word)));
+        let has = |word: &str| {
+            words
+                .get(2..)
+                .is_some_and(|rest| rest.iter().any(|w| w.eq_ignore_ascii_case(word)))
+        };
         let dir = words.iter().position(|word| word.eq_ignore_ascii_case("DIR"));
         let node = Node {
             kind,
@@ -273,7 +282,9 @@ impl Reader {
     fn finish(mut self) -> DagFile {
         let mut dag = std::mem::take(&mut self.dag);
         for (name, retries, unless) in &self.retries {
-            self.each(&mut dag, name, |node| (node.retries, node.unless_exit) = (*retries, *unless));
+            self.each(&mut dag, name, |node| {
+                (node.retries, node.unless_exit) = (*retries, *unless)
+            });
         }
         for name in &self.posts {
             self.each(&mut dag, name, |node| node.post = Script::Present);
@@ -335,8 +346,14 @@ DONE prepare
         let names: Vec<&str> = dag.nodes.iter().map(|node| node.name.as_str()).collect();
         assert_eq!(names, ["prepare", "train-0", "old", "round-2"]);
         let train = &dag.nodes[1];
-        assert_eq!((train.retries, train.unless_exit, train.noop), (3, Some(11), true));
-        assert_eq!((train.post, train.dir.as_deref()), (Script::Present, Some("clients/0")));
+        assert_eq!(
+            (train.retries, train.unless_exit, train.noop),
+            (3, Some(11), true)
+        );
+        assert_eq!(
+            (train.post, train.dir.as_deref()),
+            (Script::Present, Some("clients/0"))
+        );
         assert_eq!((dag.nodes[3].kind, dag.nodes[3].retries), (NodeKind::SubDag, 1));
         assert_eq!(dag.done, ["old", "prepare"]);
         assert_eq!(

@@ -168,13 +168,16 @@ impl Reader {
             self.described = None;
             return None;
         }
-        about_dagman(text).or_else(|| about_node(text)).or_else(|| counts(text).map(Says::Counts))
+        about_dagman(text)
+            .or_else(|| about_node(text))
+            .or_else(|| counts(text).map(Says::Counts))
     }
 }
 
 /// Most of a file are statistics that nobody asks about.
 fn is_statistics(line: &[u8]) -> bool {
-    line.get(18..).is_some_and(|text| text.starts_with(b"DAGMan Runtime Statistics"))
+    line.get(18..)
+        .is_some_and(|text| text.starts_with(b"DAGMan Runtime Statistics"))
 }
 
 fn about_dagman(text: &str) -> Option<Says> {
@@ -182,14 +185,19 @@ fn about_dagman(text: &str) -> Option<Says> {
         return Some(Says::Removed);
     }
     // `** condor_scheduniv_exec.12.0 (CONDOR_DAGMAN) STARTING UP`, and four stars at the end.
-    let rest = text.trim_start_matches('*').strip_prefix(" condor_scheduniv_exec.")?;
+    let rest = text
+        .trim_start_matches('*')
+        .strip_prefix(" condor_scheduniv_exec.")?;
     if let Some((_, status)) = rest.split_once("EXITING WITH STATUS ") {
         return Some(Says::Ended {
             status: status.trim().parse().ok()?,
         });
     }
     let (id, rest) = rest.split_once(' ')?;
-    rest.ends_with("STARTING UP").then(|| queue_id(id)).flatten().map(|job| Says::Started { job })
+    rest.ends_with("STARTING UP")
+        .then(|| queue_id(id))
+        .flatten()
+        .map(|job| Says::Started { job })
 }
 
 fn about_node(text: &str) -> Option<Says> {
@@ -207,7 +215,11 @@ fn about_node(text: &str) -> Option<Says> {
         let (node, status) = script_ended(rest)?;
         return Some(Says::PostEnded { node, status });
     }
-    let name = |rest: &str| rest.split(' ').next().map(|name| name.trim_end_matches("...").to_owned());
+    let name = |rest: &str| {
+        rest.split(' ')
+            .next()
+            .map(|name| name.trim_end_matches("...").to_owned())
+    };
     if let Some(rest) = text.strip_prefix("Running PRE script of Node ") {
         return name(rest).map(|node| Says::PreRuns { node });
     }
@@ -215,7 +227,10 @@ fn about_node(text: &str) -> Option<Says> {
         return name(rest).map(|node| Says::Retries { node });
     }
     let rest = text.strip_prefix("Shortcutting node ")?;
-    rest.contains("submit failure").then(|| name(rest)).flatten().map(|node| Says::NotSubmitted { node })
+    rest.contains("submit failure")
+        .then(|| name(rest))
+        .flatten()
+        .map(|node| Says::NotSubmitted { node })
 }
 
 /// `SUBMIT for HTCondor Node A (12.0.0) {11/22/26 12:01:22}`.
@@ -260,7 +275,8 @@ fn script_ended(rest: &str) -> Option<(String, i32)> {
         0
     } else {
         // Ended by a signal counts as a failure of its own.
-        rest.strip_prefix("failed with status ").map_or(Some(-1), |status| status.parse().ok())?
+        rest.strip_prefix("failed with status ")
+            .map_or(Some(-1), |status| status.parse().ok())?
     };
     Some((node.to_owned(), status))
 }

@@ -143,7 +143,10 @@ pub fn parse(bytes: &[u8]) -> Parsed {
             continue;
         }
         let whole = &bytes[begin..position];
-        match (whole.len() <= LONGEST_EVENT).then(|| event(&String::from_utf8_lossy(whole))).flatten() {
+        match (whole.len() <= LONGEST_EVENT)
+            .then(|| event(&String::from_utf8_lossy(whole)))
+            .flatten()
+        {
             Some(event) => parsed.events.push(event),
             None => parsed.unreadable += 1,
         }
@@ -184,7 +187,9 @@ pub(super) fn queue_id(text: &str) -> Option<QueueId> {
 fn happening(number: u16, title: &str, body: &[&str]) -> Option<Happening> {
     Some(match number {
         0 => Happening::Submitted { node: node(body) },
-        1 => Happening::Executing { host: host(title, body) },
+        1 => Happening::Executing {
+            host: host(title, body),
+        },
         4 => Happening::Evicted(used(body)),
         5 => Happening::Terminated(ending(body)?, used(body)),
         6 => memory(title, body).map_or(Happening::Other(6), Happening::Memory),
@@ -248,7 +253,9 @@ fn hold(body: &[&str]) -> Hold {
 
 fn sentence(line: Option<&&str>) -> String {
     let line = line.copied().unwrap_or("no reason given");
-    let end = (0..=LONGEST_REASON.min(line.len())).rev().find(|end| line.is_char_boundary(*end));
+    let end = (0..=LONGEST_REASON.min(line.len()))
+        .rev()
+        .find(|end| line.is_char_boundary(*end));
     line[..end.unwrap_or(0)].to_owned()
 }
 

@@ -145,8 +145,10 @@ impl Follow {
         }
         if newest > self.rescue {
             let path = rescue_file(&self.path, newest);
-            let text = read_text(&path, dag_file::MAX_BYTES).map_err(|source| FollowError { path, source })?;
-            self.nodes.mark_done(&dag_file::parse(&text.unwrap_or_default()).done);
+            let text =
+                read_text(&path, dag_file::MAX_BYTES).map_err(|source| FollowError { path, source })?;
+            self.nodes
+                .mark_done(&dag_file::parse(&text.unwrap_or_default()).done);
             self.rescue = newest;
         }
         Ok(())
@@ -204,7 +206,9 @@ pub fn kept_log(dag: &Path, number: u32) -> PathBuf {
 }
 
 fn kept_logs(dag: &Path) -> impl Iterator<Item = PathBuf> {
-    (1..).map(|number| kept_log(dag, number)).take_while(|path| path.exists())
+    (1..)
+        .map(|number| kept_log(dag, number))
+        .take_while(|path| path.exists())
 }
 
 fn read_dag(path: &Path, nested: usize) -> Result<DagFile, FollowError> {
@@ -228,7 +232,10 @@ fn read_dag(path: &Path, nested: usize) -> Result<DagFile, FollowError> {
 /// The file of a sub-DAG, once it is there: DAGMan looks for it in the folder it submits the node from.
 fn sub_dag(folder: &Path, dir: Option<&str>, file: &str) -> Vec<PathBuf> {
     let inside = dir.map(|dir| folder.join(dir).join(file));
-    let found = inside.into_iter().chain([folder.join(file)]).find(|path| path.is_file());
+    let found = inside
+        .into_iter()
+        .chain([folder.join(file)])
+        .find(|path| path.is_file());
     found.into_iter().collect()
 }
 
@@ -248,7 +255,10 @@ fn named_in(text: &str) -> Option<(String, String)> {
         line.trim_start().strip_prefix('=').map(str::trim)
     };
     let folder = Path::new(value("initialdir")?).file_name()?.to_str()?;
-    let dag = value("arguments")?.split_whitespace().skip_while(|word| *word != "-Dag").nth(1)?;
+    let dag = value("arguments")?
+        .split_whitespace()
+        .skip_while(|word| *word != "-Dag")
+        .nth(1)?;
     Some((folder.to_owned(), dag.to_owned()))
 }
 

@@ -8,7 +8,10 @@
 
 use contract::units::Bytes;
 
-use super::{event_log::Ending, time};
+use super::{
+    event_log::{Ending, QueueId, queue_id},
+    time,
+};
 use crate::record::Stamp;
 
 /// The largest record read.
@@ -20,6 +23,8 @@ const MAX_OUTPUT: usize = 64 << 10;
 /// What kickstart saw of one process.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Invocation {
+    /// The job's id in the queue.
+    pub queue: Option<QueueId>,
     /// When the job's own process started.
     pub start: Option<Stamp>,
     /// Seconds it ran.
@@ -77,6 +82,7 @@ struct Reader {
 
 #[derive(Default)]
 struct Building {
+    queue: Option<QueueId>,
     start: Option<Stamp>,
     duration_s: Option<f64>,
     ending: Option<Ending>,
@@ -148,9 +154,14 @@ impl Reader {
             ["mainjob", "usage", "utime"] => now.user_s = seconds(value),
             ["mainjob", "usage", "stime"] => now.system_s = seconds(value),
             ["mainjob", "usage", "maxrss"] => {
-                now.peak_memory = value.parse().ok().and_then(|kib: u64| kib.checked_mul(1024)).map(Bytes);
+                now.peak_memory = value
+                    .parse()
+                    .ok()
+                    .and_then(|kib: u64| kib.checked_mul(1024))
+                    .map(Bytes);
             }
             ["mainjob", "status", "raw"] => now.ending = value.parse().ok().and_then(ending),
+            ["jobids", "condor"] => now.queue = queue_id(value),
             ["machine", "uname_nodename"] => now.host = Some(value.to_owned()),
             ["files", name] => {
                 now.finish_file();
@@ -171,6 +182,7 @@ impl Reader {
         now.finish_file();
         keep_end(&mut now.stderr);
         self.done.push(Invocation {
+            queue: now.queue,
             start: now.start,
             duration_s: now.duration_s,
             ending: now.ending,
@@ -227,7 +239,9 @@ fn seconds(text: &str) -> Option<f64> {
 fn keep_end(text: &mut String) {
     if text.len() > MAX_OUTPUT {
         let least = text.len() - MAX_OUTPUT;
-        let cut = (least..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+        let cut = (least..text.len())
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(text.len());
         text.drain(..cut);
     }
 }
@@ -254,6 +268,8 @@ mod tests {
       regular_exitcode: 20
     executable:
       size: 54
+  jobids:
+    condor: 12.0
   usage:
     utime: 99.0
   machine:
@@ -290,11 +306,31 @@ mod tests {
         assert_eq!((job.duration_s, job.cpu_s), (Some(7.25), Some(6.5)));
         assert_eq!(job.peak_memory, Some(Bytes(1760 * 1024)));
         assert_eq!(job.host.as_deref(), Some("worker7"));
+        assert_eq!(
+            job.queue,
+            Some(QueueId {
+                cluster: 12,
+                process: 0
+            })
+        );
         assert_eq!(job.start, Some(Stamp(1_767_603_601_500)));
         let stderr = job.stderr.as_deref().unwrap();
-        assert!(stderr.starts_with("error: memory ran out\nmainjob: not a key\n"), "{stderr}");
-        let files: Vec<_> = job.files.iter().map(|file| (file.lfn.as_str(), file.output, file.size)).collect();
-        assert_eq!(files, [("model.safetensors", true, Some(Bytes(77))), ("lost.json", false, None)]);
+        assert!(
+            stderr.starts_with("error: memory ran out\nmainjob: not a key\n"),
+            "{stderr}"
+        );
+        let files: Vec<_> = job
+            .files
+            .iter()
+            .map(|file| (file.lfn.as_str(), file.output, file.size))
+            .collect();
+        assert_eq!(
+            files,
+            [
+                ("model.safetensors", true, Some(Bytes(77))),
+                ("lost.json", false, None)
+            ]
+        );
     }
 
     #[test]

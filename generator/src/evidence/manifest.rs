@@ -33,7 +33,10 @@ pub struct ManifestJob {
 /// # Errors
 /// The number of the first line that is no such object, and why.
 pub fn parse(text: &str) -> Result<Vec<ManifestJob>, (usize, serde_json::Error)> {
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let lines = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(index, line)| serde_json::from_str(line).map_err(|error| (index + 1, error)))
         .collect()

@@ -18,18 +18,24 @@ pub mod metrics;
 pub mod node_status;
 
 mod follow;
+mod local;
 mod nodes;
 mod observed;
+mod output;
 mod pool_run;
 mod submit_dir;
 mod tail;
 mod time;
+mod to_record;
 mod zone;
 
 pub use follow::{Follow, FollowError, kept_log, rescue_file};
+pub use local::{Engine, LocalJob, LocalRun};
 pub use nodes::{Attempt, Life, NodeState, Nodes};
 pub use observed::{Job, Observed, Phase, Recorded, Role, System, Try};
+pub use output::Output;
 pub use pool_run::{PoolError, PoolRun};
 pub use submit_dir::{SubmitDir, newest};
 pub use tail::{Tail, read_text};
 pub use time::LocalTime;
+pub use to_record::{Files, Origin, events, outcome};

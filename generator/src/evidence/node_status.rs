@@ -46,7 +46,8 @@ struct Ad(BTreeMap<String, String>);
 impl Ad {
     fn line(&mut self, line: &str) {
         if let Some((key, value)) = line.trim_end_matches(';').split_once(" = ") {
-            self.0.insert(key.trim().to_owned(), value.trim().trim_matches('"').to_owned());
+            self.0
+                .insert(key.trim().to_owned(), value.trim().trim_matches('"').to_owned());
         }
     }
 
@@ -56,7 +57,10 @@ impl Ad {
 
     fn stamp(&self, key: &str) -> Option<Stamp> {
         let seconds = u64::try_from(self.number(key)?).ok()?;
-        (seconds > 0).then(|| seconds.checked_mul(1000)).flatten().map(Stamp)
+        (seconds > 0)
+            .then(|| seconds.checked_mul(1000))
+            .flatten()
+            .map(Stamp)
     }
 }
 
@@ -67,7 +71,10 @@ impl NodeStatus {
             Some("DagStatus") => {
                 self.written = ad.stamp("Timestamp");
                 self.dag_status = small("DagStatus");
-                self.held = ad.number("JobProcsHeld").and_then(|held| u64::try_from(held).ok()).unwrap_or(0);
+                self.held = ad
+                    .number("JobProcsHeld")
+                    .and_then(|held| u64::try_from(held).ok())
+                    .unwrap_or(0);
             }
             Some("NodeStatus") => {
                 if let (Some(node), Some(state)) = (ad.0.get("Node"), small("NodeStatus")) {

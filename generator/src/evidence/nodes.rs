@@ -64,8 +64,10 @@ pub struct Attempt {
     pub hold: Option<Hold>,
     /// What it used when it last ran.
     pub used: Used,
-    /// How often it lost its machine.
+    /// How often it lost its machine and went to another; not where it was held or removed.
     pub evictions: u32,
+    /// It lost its machine and did nothing since.
+    astray: bool,
     source: Source,
 }
 
@@ -131,7 +133,12 @@ impl Nodes {
     /// Nodes of which nothing is known but the DAG.
     pub fn new(dag: DagFile) -> Self {
         let mut nodes = Self {
-            index: dag.nodes.iter().enumerate().map(|(index, node)| (node.name.clone(), index)).collect(),
+            index: dag
+                .nodes
+                .iter()
+                .enumerate()
+                .map(|(index, node)| (node.name.clone(), index))
+                .collect(),
             runs: vec![NodeRun::default(); dag.nodes.len()],
             ..Self::default()
         };
@@ -154,6 +161,11 @@ impl Nodes {
     /// Attempts at a node, in the order of their submission.
     pub fn attempts(&self, node: usize) -> &[Attempt] {
         &self.runs[node].attempts
+    }
+
+    /// Whether an attempt at a node did it.
+    pub fn succeeded(&self, node: usize, attempt: &Attempt) -> bool {
+        attempt.state(&self.dag.nodes[node]) == NodeState::Done
     }
 
     /// Why a node failed, as far as DAGMan said.
@@ -197,7 +209,9 @@ impl Nodes {
     /// Takes in an event of the node log.
     pub fn on_event(&mut self, event: &JobEvent) {
         let named = match &event.what {
-            Happening::Submitted { node } | Happening::Skipped { node } | Happening::PostScript { node, .. } => {
+            Happening::Submitted { node }
+            | Happening::Skipped { node }
+            | Happening::PostScript { node, .. } => {
                 node.as_ref().and_then(|name| self.index.get(name).copied())
             }
             _ => None,
@@ -303,8 +317,14 @@ impl Nodes {
     fn wait(&self, states: &mut [NodeState]) {
         let mut children = vec![Vec::new(); states.len()];
         for (number, edge) in self.dag.edges.iter().enumerate() {
-            edge.parents.iter().for_each(|parent| children[*parent].push(number));
-            if edge.parents.iter().any(|parent| states[*parent] != NodeState::Done) {
+            edge.parents
+                .iter()
+                .for_each(|parent| children[*parent].push(number));
+            if edge
+                .parents
+                .iter()
+                .any(|parent| states[*parent] != NodeState::Done)
+            {
                 for child in &edge.children {
                     if states[*child] == NodeState::Ready {
                         states[*child] = NodeState::Unready;
@@ -312,7 +332,9 @@ impl Nodes {
                 }
             }
         }
-        let mut lost: Vec<usize> = (0..states.len()).filter(|node| states[*node] == NodeState::Failed).collect();
+        let mut lost: Vec<usize> = (0..states.len())
+            .filter(|node| states[*node] == NodeState::Failed)
+            .collect();
         let mut followed = vec![false; self.dag.edges.len()];
         while let Some(node) = lost.pop() {
             for &number in &children[node] {
@@ -377,7 +399,11 @@ impl NodeRun {
     }
 
     fn post_script(&mut self, cluster: u64, ending: Ending, at: LocalTime) {
-        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.job.cluster == cluster) {
+        for attempt in self
+            .attempts
+            .iter_mut()
+            .filter(|attempt| attempt.job.cluster == cluster)
+        {
             attempt.post = Some(ending);
             attempt.phase = Phase::Over;
             attempt.ended.get_or_insert(at);
@@ -398,8 +424,13 @@ impl NodeRun {
             return NodeState::Done;
         }
         let last = self.attempts.last().map(|attempt| attempt.job.cluster);
-        let current = self.attempts.iter().filter(|attempt| Some(attempt.job.cluster) == last);
-        let state = current.map(|attempt| attempt.state(node)).max_by_key(|state| weight(*state));
+        let current = self
+            .attempts
+            .iter()
+            .filter(|attempt| Some(attempt.job.cluster) == last);
+        let state = current
+            .map(|attempt| attempt.state(node))
+            .max_by_key(|state| weight(*state));
         match state {
             Some(NodeState::Done) => NodeState::Done,
             _ if self.failed.is_some() => NodeState::Failed,
@@ -415,7 +446,10 @@ impl NodeRun {
     /// Whether no try is left, of those in this start of DAGMan.
     fn is_given_up(&self, node: &Node, since: Option<LocalTime>) -> bool {
         // DAGMan writes its own times without fractions.
-        let tries = self.attempts.iter().filter(|attempt| since.is_none_or(|since| attempt.submitted >= since));
+        let tries = self
+            .attempts
+            .iter()
+            .filter(|attempt| since.is_none_or(|since| attempt.submitted >= since));
         let mut clusters: Vec<u64> = Vec::new();
         let mut final_code = false;
         let mut removed_with_dagman = false;
@@ -425,7 +459,9 @@ impl NodeRun {
             removed_with_dagman = attempt.is_removed_with_dagman();
         }
         clusters.dedup();
-        let failures = u32::try_from(clusters.len()).unwrap_or(u32::MAX).saturating_add(self.early_failures);
+        let failures = u32::try_from(clusters.len())
+            .unwrap_or(u32::MAX)
+            .saturating_add(self.early_failures);
         !removed_with_dagman && failures > 0 && (final_code || failures > node.retries)
     }
 }
@@ -458,13 +494,16 @@ impl Attempt {
             hold: None,
             used: Used::default(),
             evictions: 0,
+            astray: false,
             source,
         }
     }
 
     /// Whether it left the queue because DAGMan was told to stop, which is nobody's failure.
     pub fn is_removed_with_dagman(&self) -> bool {
-        self.removed.as_ref().is_some_and(|reason| reason.starts_with("DAG "))
+        self.removed
+            .as_ref()
+            .is_some_and(|reason| reason.starts_with("DAG "))
     }
 
     /// The exit code of the job or, where a post script failed a job that did not, of that.
@@ -473,7 +512,10 @@ impl Attempt {
             Some(Ending::Exit(code)) => Some(code),
             _ => None,
         };
-        code(self.ending).filter(|code| *code != 0).or_else(|| code(self.post)).or_else(|| code(self.ending))
+        code(self.ending)
+            .filter(|code| *code != 0)
+            .or_else(|| code(self.post))
+            .or_else(|| code(self.ending))
     }
 
     fn on(&mut self, what: &Happening, at: LocalTime) {
@@ -481,11 +523,12 @@ impl Attempt {
             Happening::Executing { host } => {
                 self.started.get_or_insert(at);
                 self.host = host.clone().or_else(|| self.host.take());
+                self.evictions += u32::from(std::mem::take(&mut self.astray));
                 self.enter(Phase::Running, at);
             }
             Happening::Evicted(used) => {
                 self.used = used.over(self.used);
-                self.evictions += 1;
+                self.astray = true;
                 self.enter(Phase::Idle, at);
             }
             Happening::Terminated(ending, used) => {
@@ -503,6 +546,7 @@ impl Attempt {
             }
             Happening::Held(hold) => {
                 self.hold = Some(hold.clone());
+                self.astray = false;
                 self.enter(Phase::Held, at);
             }
             Happening::Released | Happening::ReconnectFailed => self.enter(Phase::Idle, at),

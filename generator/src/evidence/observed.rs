@@ -1,5 +1,7 @@
 //! What is known of a run, whoever runs it.
 
+use std::{path::Path, sync::Arc};
+
 use super::{
     event_log::{Ending, Hold, QueueId, Used},
     nodes::NodeState,
@@ -96,6 +98,8 @@ pub enum Role {
 pub struct Try {
     /// Its id in the queue, on a pool.
     pub queue: Option<QueueId>,
+    /// The submit file, on a pool.
+    pub submit: Option<Arc<Path>>,
     /// When it was submitted.
     pub submitted: Stamp,
     /// When its process started; none if it never did.
@@ -116,6 +120,8 @@ pub struct Try {
     pub post: Option<Ending>,
     /// Why it was removed from the queue.
     pub removed: Option<String>,
+    /// Whether it did the job.
+    pub succeeded: bool,
     /// Whether it was removed because the run was stopped.
     pub stopped: bool,
     /// What it used.

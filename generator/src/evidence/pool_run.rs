@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
@@ -78,7 +79,9 @@ impl PoolRun {
     /// A run that began and has no end is [`Phase::Running`]; whether DAGMan is still there, these files do not say.
     pub fn observed(&mut self) -> Observed {
         let mut jobs = BTreeMap::new();
-        collect(&self.dag, "", self, &mut Zone::default(), &mut jobs);
+        let mut zone = std::mem::take(&mut self.zone);
+        collect(&self.dag, "", self, &mut zone, &mut jobs);
+        self.zone = zone;
         for (name, described) in &self.manifest {
             if !jobs.contains_key(name) {
                 jobs.insert(name.clone(), described_job(name, described));
@@ -130,7 +133,11 @@ fn collect(dag: &Follow, prefix: &str, run: &PoolRun, zone: &mut Zone, jobs: &mu
         let mut job = identify(node, prefix, run);
         job.state = state;
         job.error = nodes.error(index).map(str::to_owned);
-        job.attempts = nodes.attempts(index).iter().map(|attempt| tried(attempt, zone)).collect();
+        let submit: Arc<Path> = submit_file(dag.path(), node).into();
+        let attempts = nodes.attempts(index).iter();
+        job.attempts = attempts
+            .map(|attempt| tried(attempt, nodes.succeeded(index, attempt), submit.clone(), zone))
+            .collect();
         let name = job.name.clone();
         match jobs.get_mut(&name) {
             Some(known) => known.planned_again(job),
@@ -170,7 +177,8 @@ fn identify(node: &Node, prefix: &str, run: &PoolRun) -> Job {
     if let (false, Some((name, described))) = (sub_workflow, described(&node.name, run)) {
         return described_job(name, described);
     }
-    let auxiliary = run.system == System::Pegasus && AUXILIARY.iter().any(|start| node.name.starts_with(start));
+    let auxiliary =
+        run.system == System::Pegasus && AUXILIARY.iter().any(|start| node.name.starts_with(start));
     let (role, kind) = match (sub_workflow, auxiliary) {
         (true, _) => (Role::SubWorkflow, "sub-workflow".to_owned()),
         (_, true) => (Role::Auxiliary, auxiliary_kind(&node.name)),
@@ -214,21 +222,34 @@ fn described_job(name: &str, described: &ManifestJob) -> Job {
 
 fn auxiliary_kind(name: &str) -> String {
     let start = AUXILIARY.iter().find(|start| name.starts_with(*start));
-    start.map_or("auxiliary", |start| start.trim_end_matches('_')).to_owned()
+    start
+        .map_or("auxiliary", |start| start.trim_end_matches('_'))
+        .to_owned()
 }
 
 /// Of a workflow without manifest: the transformation's name, or the name of the submit file.
 fn foreign_kind(node: &Node, system: System) -> String {
-    let stem = Path::new(&node.file).file_stem().and_then(|stem| stem.to_str()).unwrap_or("job");
+    let stem = Path::new(&node.file)
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or("job");
     match system {
         System::Pegasus => node.name.split('_').next().unwrap_or(stem).to_owned(),
         System::Dagman | System::Local => stem.to_owned(),
     }
 }
 
-fn tried(attempt: &Attempt, zone: &mut Zone) -> Try {
+fn submit_file(dag: &Path, node: &Node) -> PathBuf {
+    let folder = dag.parent().unwrap_or(Path::new("."));
+    let inside = node.dir.as_ref().map(|dir| folder.join(dir));
+    inside.unwrap_or(folder.to_owned()).join(&node.file)
+}
+
+fn tried(attempt: &Attempt, succeeded: bool, submit: Arc<Path>, zone: &mut Zone) -> Try {
     Try {
         queue: Some(attempt.job),
+        submit: Some(submit),
+        succeeded,
         submitted: zone.stamp(attempt.submitted),
         started: attempt.started.map(|at| zone.stamp(at)),
         ended: attempt.ended.map(|at| zone.stamp(at)),

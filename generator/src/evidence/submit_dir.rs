@@ -46,7 +46,11 @@ pub fn newest(folder: &Path) -> io::Result<Option<SubmitDir>> {
             None => break,
         };
         if let Some(braindump) = read(&path)? {
-            if braindump.is_root() && found.as_ref().is_none_or(|best| is_newer(&braindump, &path, best)) {
+            if braindump.is_root()
+                && found
+                    .as_ref()
+                    .is_none_or(|best| is_newer(&braindump, &path, best))
+            {
                 found = Some(SubmitDir { path, braindump });
             }
             // What lies below are its sub-workflows.
@@ -100,7 +104,12 @@ mod tests {
         let runs = folder.path().join("submit/ada/pegasus/e");
         plant(&runs.join("run0001"), "a", "a", "20260105T090000+0000");
         plant(&runs.join("run0002"), "b", "b", "20260105T100000+0000");
-        plant(&runs.join("run0002/00/00/sub.000"), "c", "b", "20260105T110000+0000");
+        plant(
+            &runs.join("run0002/00/00/sub.000"),
+            "c",
+            "b",
+            "20260105T110000+0000",
+        );
         let found = newest(folder.path()).unwrap().unwrap();
         assert_eq!(found.path, runs.join("run0002"));
         assert_eq!(found.dag(), runs.join("run0002/e-0.dag"));

@@ -107,7 +107,10 @@ mod tests {
     fn lines(tail: &mut Tail) -> String {
         let mut found = String::new();
         tail.read(|bytes| {
-            let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            let whole = bytes
+                .iter()
+                .rposition(|byte| *byte == b'\n')
+                .map_or(0, |at| at + 1);
             found.push_str(&String::from_utf8_lossy(&bytes[..whole]));
             whole
         })

@@ -96,7 +96,10 @@ mod tests {
         assert_eq!(iso, LocalTime(1_795_350_324_701));
         let american = LocalTime::american("11/22/26", "12:25:24").unwrap();
         assert_eq!(iso.0 - american.0, 701);
-        assert_eq!(zoned("2026-11-22T13:25:24.7+01:00"), Some(Stamp(1_795_350_324_700)));
+        assert_eq!(
+            zoned("2026-11-22T13:25:24.7+01:00"),
+            Some(Stamp(1_795_350_324_700))
+        );
         assert_eq!(zoned("2026-11-22T12:25:24Z"), Some(Stamp(1_795_350_324_000)));
     }
 
@@ -110,7 +113,12 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_none() {
-        for (date, time) in [("2026-13-01", "00:00:00"), ("2026-1-01", "00:00:00"), ("2026-01-01", "24:00:00"), ("", "")] {
+        for (date, time) in [
+            ("2026-13-01", "00:00:00"),
+            ("2026-1-01", "00:00:00"),
+            ("2026-01-01", "24:00:00"),
+            ("", ""),
+        ] {
             assert_eq!(LocalTime::iso(date, time), None, "{date} {time}");
         }
     }

@@ -18,7 +18,10 @@ impl Zone {
     /// The instant at which this machine's clock shows `local`; of two in autumn, the one the C library picks.
     pub fn stamp(&mut self, local: LocalTime) -> Stamp {
         let quarter = local.0.div_euclid(QUARTER_MS);
-        let behind = *self.known.entry(quarter).or_insert_with(|| behind(quarter * QUARTER_MS / 1000));
+        let behind = *self
+            .known
+            .entry(quarter)
+            .or_insert_with(|| behind(quarter * QUARTER_MS / 1000));
         LocalTime(local.0.saturating_add(behind)).as_utc()
     }
 }

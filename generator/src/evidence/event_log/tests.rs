@@ -58,7 +58,13 @@ fn every_event_of_a_job_is_read() {
     let parsed = parse(LOG.as_bytes());
     assert_eq!((parsed.consumed, parsed.unreadable), (LOG.len(), 0));
     insta::assert_debug_snapshot!(parsed.events.iter().map(|event| &event.what).collect::<Vec<_>>());
-    assert_eq!(parsed.events[0].job, QueueId { cluster: 41, process: 0 });
+    assert_eq!(
+        parsed.events[0].job,
+        QueueId {
+            cluster: 41,
+            process: 0
+        }
+    );
     assert_eq!(parsed.events[1].at.0 - parsed.events[0].at.0, 2750);
 }
 

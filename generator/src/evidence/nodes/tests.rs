@@ -34,7 +34,11 @@ impl Scene {
     }
 
     fn ends(&mut self, cluster: u64, code: i32) -> &mut Self {
-        self.event(5, cluster, &format!("\t(1) Normal termination (return value {code})"))
+        self.event(
+            5,
+            cluster,
+            &format!("\t(1) Normal termination (return value {code})"),
+        )
     }
 
     fn post(&mut self, cluster: u64, node: &str, code: i32) -> &mut Self {
@@ -103,7 +107,10 @@ fn a_post_script_judges_the_job() {
 fn retries_end_at_their_number_or_at_a_code_that_no_retry_mends() {
     let mut scene = Scene::new();
     scene.a_is_done().submit(2, "b").ends(2, 1).post(2, "b", 1);
-    scene.submit(3, "b").event(9, 3, "\tremoved by policy").post(3, "b", 1);
+    scene
+        .submit(3, "b")
+        .event(9, 3, "\tremoved by policy")
+        .post(3, "b", 1);
     assert_eq!(scene.states(), "Drru");
     scene.submit(4, "b").ends(4, 1).post(4, "b", 1);
     assert_eq!(scene.states(), "DFrx", "and `d` waits in vain");
@@ -132,7 +139,9 @@ fn a_machine_that_is_lost_and_comes_back_or_not_costs_no_try() {
 fn what_was_in_the_queue_when_dagman_was_removed_is_done_again_by_the_next() {
     let mut scene = Scene::new();
     scene.submit(2, "a").ends(2, 0).submit(3, "c").event(1, 3, "");
-    scene.says("Received SIGUSR1").event(9, 3, "\tDAG Removed: User removed scheduler job from queue.");
+    scene
+        .says("Received SIGUSR1")
+        .event(9, 3, "\tDAG Removed: User removed scheduler job from queue.");
     scene.says("**** condor_scheduniv_exec.1.0 (condor_DAGMAN) pid 5 EXITING WITH STATUS 2");
     assert_eq!(scene.states(), "Drru");
     assert_eq!((scene.0.life(), scene.0.was_removed()), (Life::Ended(2), true));
@@ -175,7 +184,9 @@ fn what_an_emptied_node_log_told_is_known_from_dagman() {
 #[test]
 fn nodes_a_rescue_file_names_are_done() {
     let mut scene = Scene::new();
-    scene.0.mark_done(&["a".to_owned(), "c".to_owned(), "stranger".to_owned()]);
+    scene
+        .0
+        .mark_done(&["a".to_owned(), "c".to_owned(), "stranger".to_owned()]);
     assert_eq!(scene.states(), "DrDu");
 }
 

@@ -1,0 +1,223 @@
+//! `fedwing submit` and `fedwing resume` on a pool.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use super::{
+    error::OperateError,
+    find::{Found, PoolDir},
+    observe::Observer,
+    status::SystemName,
+    tools,
+};
+use crate::{
+    emit::pegasus,
+    evidence::{Follow, Phase, System, kept_log, rescue_file},
+    ops::OpError,
+};
+
+/// What was handed to a pool.
+#[derive(Debug, Clone, Serialize)]
+pub struct SubmitResult {
+    /// Format version.
+    pub fedwing_submit: u32,
+    /// The run's folder.
+    pub dir: PathBuf,
+    /// Who runs it.
+    pub system: SystemName,
+    /// The DAG file.
+    pub dag: PathBuf,
+    /// DAGMan's cluster in the queue, where the tool said it.
+    pub cluster: Option<u64>,
+}
+
+/// Hands the workflow at `path` to its pool.
+///
+/// # Errors
+/// [`OperateError`]: it was submitted before, or a tool is missing or failed.
+pub fn submit(path: &Path) -> Result<SubmitResult, OpError> {
+    let dir = pool(path)?;
+    let phase = Observer::new(Found::Pool(dir.clone()))?.look()?.phase;
+    let folder = || dir.root.clone();
+    match phase {
+        Phase::NotSubmitted => {}
+        Phase::Waiting | Phase::Running => return Err(OperateError::InProgress { folder: folder() }.into()),
+        Phase::Done => return Err(OperateError::IsDone { folder: folder() }.into()),
+        Phase::Failed | Phase::Stopped | Phase::Dead => {
+            return Err(OperateError::Continue {
+                folder: folder(),
+                state: words(phase),
+            }
+            .into());
+        }
+    }
+    let said = match (dir.system, &dir.submit) {
+        (System::Pegasus, None) => plan_and_submit(&dir)?,
+        (System::Pegasus, Some(planned)) => run_planned(&dir, &planned.path)?,
+        (System::Dagman | System::Local, _) => submit_dag(&dir, &[])?,
+    };
+    result(&dir, &said)
+}
+
+/// Continues the run of a pool at `path` from where it ended.
+///
+/// # Errors
+/// [`OperateError`]: it goes on, is done, was never submitted, or a tool is missing or failed.
+pub fn resume(path: &Path) -> Result<SubmitResult, OpError> {
+    let dir = pool(path)?;
+    let mut observer = Observer::new(Found::Pool(dir.clone()))?;
+    let phase = observer.look()?.phase;
+    let folder = || dir.root.clone();
+    match phase {
+        Phase::NotSubmitted => return Err(OperateError::NotSubmitted { folder: folder() }.into()),
+        Phase::Waiting | Phase::Running => return Err(OperateError::InProgress { folder: folder() }.into()),
+        Phase::Done => return Err(OperateError::IsDone { folder: folder() }.into()),
+        Phase::Failed | Phase::Stopped | Phase::Dead => {}
+    }
+    // A tool that is missing must be told before anything is copied.
+    let said = match (dir.system, &dir.submit) {
+        (System::Pegasus, Some(planned)) => {
+            tools::tool("pegasus-run", tools::PEGASUS, &dir.root)?;
+            keep_logs(&observer)?;
+            run_planned(&dir, &planned.path)?
+        }
+        _ => {
+            tools::tool("condor_submit_dag", tools::HTCONDOR, &dir.root)?;
+            keep_logs(&observer)?;
+            submit_dag(&dir, again(&dir))?
+        }
+    };
+    result(&dir, &said)
+}
+
+fn pool(path: &Path) -> Result<PoolDir, OpError> {
+    match Found::at(path)? {
+        Found::Pool(dir) => Ok(dir),
+        Found::Local(dir) => Err(OperateError::IsLocal {
+            folder: dir.root().to_owned(),
+        }
+        .into()),
+    }
+}
+
+/// How far a run is, behind `that` or `it`.
+pub(super) fn words(phase: Phase) -> &'static str {
+    match phase {
+        Phase::NotSubmitted => "was not submitted",
+        Phase::Waiting | Phase::Running => "is in progress",
+        Phase::Done => "is done",
+        Phase::Failed => "failed",
+        Phase::Stopped => "was stopped",
+        Phase::Dead => "has no end and nobody works on it",
+    }
+}
+
+fn plan_and_submit(dir: &PoolDir) -> Result<String, OperateError> {
+    tools::tool("pegasus-plan", tools::PEGASUS, &dir.root)?;
+    let mut shell = tools::tool("sh", "a shell", &dir.root)?;
+    tools::run(shell.arg("./plan.sh").arg("--submit"))
+}
+
+fn run_planned(dir: &PoolDir, submit: &Path) -> Result<String, OperateError> {
+    let mut command = tools::tool("pegasus-run", tools::PEGASUS, &dir.root)?;
+    // As `plan.sh` sets them.
+    command
+        .env(pegasus::DIR_VARIABLE, &dir.root)
+        .env("PEGASUS_METRICS", "false");
+    tools::run(command.arg(submit))
+}
+
+/// How a DAG is submitted again: from its rescue file where DAGMan wrote one; else DAGMan died, and reads its node log to
+/// find what is done and what is still in the queue.
+fn again(dir: &PoolDir) -> &'static [&'static str] {
+    let rescued = dir.dag.as_ref().is_some_and(|dag| rescue_file(dag, 1).exists());
+    if rescued {
+        &[]
+    } else {
+        &["-update_submit", "-dorecov"]
+    }
+}
+
+fn submit_dag(dir: &PoolDir, options: &[&str]) -> Result<String, OperateError> {
+    let dag = dir.dag.as_deref().unwrap_or(Path::new(""));
+    let folder = dag.parent().unwrap_or(&dir.root);
+    let mut command = tools::tool("condor_submit_dag", tools::HTCONDOR, folder)?;
+    tools::run(command.args(options).arg(dag.file_name().unwrap_or_default()))
+}
+
+fn result(dir: &PoolDir, said: &str) -> Result<SubmitResult, OpError> {
+    // Pegasus says only now where it planned to.
+    let dir = match Found::at(&dir.root)? {
+        Found::Pool(now) if dir.system == System::Pegasus => now,
+        _ => dir.clone(),
+    };
+    Ok(SubmitResult {
+        fedwing_submit: 1,
+        dag: dir.dag.unwrap_or_else(|| dir.root.clone()),
+        dir: dir.root,
+        system: dir.system.into(),
+        cluster: cluster(said),
+    })
+}
+
+/// The number in `1 job(s) submitted to cluster 12.`
+fn cluster(said: &str) -> Option<u64> {
+    let (_, rest) = said.split_once("submitted to cluster ")?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..digits].parse().ok()
+}
+
+/// Copies the node log of every DAG that will be started again.
+fn keep_logs(observer: &Observer) -> Result<(), OperateError> {
+    let Some(dag) = observer.dag() else { return Ok(()) };
+    for dag in dag.all() {
+        let log = log_of(dag);
+        let written = fs::metadata(&log).map(|about| about.len());
+        match written {
+            Ok(0) => continue,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(OperateError::Keep { path: log, source }),
+        }
+        let free = (1..)
+            .map(|number| kept_log(dag.path(), number))
+            .find(|path| !path.exists());
+        let Some(kept) = free else { continue };
+        let copied = copy_whole(&log, &kept);
+        copied.map_err(|source| OperateError::Keep { path: log, source })?;
+    }
+    Ok(())
+}
+
+fn log_of(dag: &Follow) -> PathBuf {
+    let mut name = dag.path().as_os_str().to_owned();
+    name.push(".nodes.log");
+    name.into()
+}
+
+/// Beside first, then renamed: half a copy is none.
+fn copy_whole(from: &Path, to: &Path) -> io::Result<()> {
+    let folder = to.parent().unwrap_or(Path::new("."));
+    let mut beside = tempfile::NamedTempFile::new_in(folder)?;
+    io::copy(&mut fs::File::open(from)?, &mut beside)?;
+    beside.persist(to)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cluster_is_read_from_what_the_tool_says() {
+        assert_eq!(
+            cluster("Submitting job(s).\n1 job(s) submitted to cluster 12.\n"),
+            Some(12)
+        );
+        assert_eq!(cluster("nothing"), None);
+    }
+}
