@@ -98,6 +98,11 @@ impl Follow {
         all
     }
 
+    /// The number of its newest rescue file; 0 where there is none.
+    pub fn rescue(&self) -> u32 {
+        self.rescue
+    }
+
     /// Lines and events of its files that could not be read.
     pub fn unreadable(&self) -> u64 {
         self.unreadable + self.nodes.unreadable()

@@ -163,6 +163,12 @@ impl Nodes {
         &self.runs[node].attempts
     }
 
+    /// How many jobs are in the queue, as far as the node log tells: those of a DAGMan that ended are on their way out.
+    pub fn in_queue(&self) -> usize {
+        let attempts = self.runs.iter().flat_map(|run| &run.attempts);
+        attempts.filter(|attempt| attempt.phase != Phase::Over).count()
+    }
+
     /// Whether an attempt at a node did it.
     pub fn succeeded(&self, node: usize, attempt: &Attempt) -> bool {
         attempt.state(&self.dag.nodes[node]) == NodeState::Done

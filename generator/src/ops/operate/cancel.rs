@@ -27,6 +27,9 @@ use crate::{
 /// How long a run is waited for.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// How long jobs have to leave the queue; where a machine is out of reach, they leave only when it is given up.
+const LEAVING: Duration = Duration::from_secs(60);
+
 /// How often it is looked at meanwhile.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -75,9 +78,15 @@ pub fn cancel(path: &Path) -> Result<CancelResult, OpError> {
     let begun = Instant::now();
     loop {
         let observed = observer.look()?;
-        let works = local
-            .as_ref()
-            .is_some_and(|dir| live::engine(&dir.record()) == Engine::Works);
+        let queued = observer
+            .dag()
+            .is_some_and(|dag| dag.all().iter().any(|dag| dag.nodes().in_queue() > 0));
+        // Jobs that DAGMan removed leave the queue after it: what ends meanwhile is done, and counts.
+        let works = queued && begun.elapsed() < LEAVING;
+        let works = works
+            || local
+                .as_ref()
+                .is_some_and(|dir| live::engine(&dir.record()) == Engine::Works);
         if observed.phase.is_over() && !works {
             let work = || observed.work();
             return Ok(CancelResult {

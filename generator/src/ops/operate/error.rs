@@ -130,6 +130,14 @@ pub enum OperateError {
         /// Why.
         source: io::Error,
     },
+    /// What is done cannot be told DAGMan.
+    #[error("cannot write `{}`, which tells DAGMan what is done", path.display())]
+    Rescue {
+        /// The rescue file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// What the run left cannot be read.
     #[error(transparent)]
     Evidence(#[from] evidence::PoolError),
@@ -158,6 +166,7 @@ impl OperateError {
             | Self::StillThere { .. }
             | Self::Read { .. }
             | Self::Keep { .. }
+            | Self::Rescue { .. }
             | Self::Evidence(_)
             | Self::Follow(_) => Exit::Environment,
         }

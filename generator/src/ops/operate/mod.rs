@@ -4,6 +4,7 @@
 //! A run is named by its folder: the one given to `fedwing run --dir`, or the one a workflow was generated into. Start at
 //! [`find::Found`], then [`observe::Observer`], which every verb asks.
 
+mod before_again;
 mod cancel;
 mod error;
 mod find;
@@ -13,6 +14,7 @@ mod rounds;
 mod status;
 mod submit;
 mod tools;
+mod watch;
 
 pub use cancel::{CancelResult, cancel};
 pub use error::OperateError;
@@ -22,5 +24,3 @@ pub use watch::{Watch, status};
 
 pub(super) use find::{Found, PoolDir};
 pub(super) use observe::Observer;
-
-mod watch;

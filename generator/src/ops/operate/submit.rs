@@ -1,13 +1,11 @@
 //! `fedwing submit` and `fedwing resume` on a pool.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::{
+    before_again,
     error::OperateError,
     find::{Found, PoolDir},
     observe::Observer,
@@ -16,7 +14,7 @@ use super::{
 };
 use crate::{
     emit::pegasus,
-    evidence::{Follow, Phase, System, kept_log, rescue_file},
+    evidence::{Phase, System, rescue_file},
     ops::OpError,
 };
 
@@ -82,12 +80,12 @@ pub fn resume(path: &Path) -> Result<SubmitResult, OpError> {
     let said = match (dir.system, &dir.submit) {
         (System::Pegasus, Some(planned)) => {
             tools::tool("pegasus-run", tools::PEGASUS, &dir.root)?;
-            keep_logs(&observer)?;
+            before_again::prepare(&mut observer)?;
             run_planned(&dir, &planned.path)?
         }
         _ => {
             tools::tool("condor_submit_dag", tools::HTCONDOR, &dir.root)?;
-            keep_logs(&observer)?;
+            before_again::prepare(&mut observer)?;
             submit_dag(&dir, again(&dir))?
         }
     };
@@ -169,43 +167,6 @@ fn cluster(said: &str) -> Option<u64> {
     let (_, rest) = said.split_once("submitted to cluster ")?;
     let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     rest[..digits].parse().ok()
-}
-
-/// Copies the node log of every DAG that will be started again.
-fn keep_logs(observer: &Observer) -> Result<(), OperateError> {
-    let Some(dag) = observer.dag() else { return Ok(()) };
-    for dag in dag.all() {
-        let log = log_of(dag);
-        let written = fs::metadata(&log).map(|about| about.len());
-        match written {
-            Ok(0) => continue,
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(source) => return Err(OperateError::Keep { path: log, source }),
-        }
-        let free = (1..)
-            .map(|number| kept_log(dag.path(), number))
-            .find(|path| !path.exists());
-        let Some(kept) = free else { continue };
-        let copied = copy_whole(&log, &kept);
-        copied.map_err(|source| OperateError::Keep { path: log, source })?;
-    }
-    Ok(())
-}
-
-fn log_of(dag: &Follow) -> PathBuf {
-    let mut name = dag.path().as_os_str().to_owned();
-    name.push(".nodes.log");
-    name.into()
-}
-
-/// Beside first, then renamed: half a copy is none.
-fn copy_whole(from: &Path, to: &Path) -> io::Result<()> {
-    let folder = to.parent().unwrap_or(Path::new("."));
-    let mut beside = tempfile::NamedTempFile::new_in(folder)?;
-    io::copy(&mut fs::File::open(from)?, &mut beside)?;
-    beside.persist(to)?;
-    Ok(())
 }
 
 #[cfg(test)]
