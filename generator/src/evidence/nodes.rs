@@ -505,11 +505,11 @@ impl Attempt {
         }
     }
 
-    /// Whether it left the queue because DAGMan was told to stop, which is nobody's failure.
+    /// Whether it left the queue because DAGMan was told to stop, which is nobody's failure: DAGMan removed it, or the
+    /// queue did by the rule DAGMan's own job carries.
     pub fn is_removed_with_dagman(&self) -> bool {
-        self.removed
-            .as_ref()
-            .is_some_and(|reason| reason.starts_with("DAG "))
+        let words = |reason: &String| reason.starts_with("DAG ") || reason.contains("DAGManJobId");
+        self.removed.as_ref().is_some_and(words)
     }
 
     /// The exit code of the job or, where a post script failed a job that did not, of that.

@@ -139,6 +139,11 @@ fn a_machine_that_is_lost_and_comes_back_or_not_costs_no_try() {
 fn what_was_in_the_queue_when_dagman_was_removed_is_done_again_by_the_next() {
     let mut scene = Scene::new();
     scene.submit(2, "a").ends(2, 0).submit(3, "c").event(1, 3, "");
+    scene.submit(6, "b").event(
+        9,
+        6,
+        "\tremoved because <OtherJobRemoveRequirements = DAGManJobId =?= 1> fired when job (1.0) was removed",
+    );
     scene
         .says("Received SIGUSR1")
         .event(9, 3, "\tDAG Removed: User removed scheduler job from queue.");
