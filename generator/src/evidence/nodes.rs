@@ -435,16 +435,26 @@ impl NodeRun {
             .iter()
             .filter(|attempt| Some(attempt.job.cluster) == last);
         let state = current
-            .map(|attempt| attempt.state(node))
+            .map(|attempt| match attempt.state(node) {
+                // It left the queue under the DAGMan before: this one begins anew.
+                NodeState::PostScript | NodeState::Failed
+                    if since.is_some_and(|since| attempt.submitted < since) =>
+                {
+                    NodeState::Ready
+                }
+                state => state,
+            })
             .max_by_key(|state| weight(*state));
         match state {
             Some(NodeState::Done) => NodeState::Done,
             _ if self.failed.is_some() => NodeState::Failed,
-            Some(NodeState::Failed) | None if self.is_given_up(node, since) => NodeState::Failed,
+            Some(NodeState::Failed | NodeState::Ready) | None if self.is_given_up(node, since) => {
+                NodeState::Failed
+            }
             // DAGMan is gone: what it had in the queue is removed, and done again by the next one.
             _ if ended => NodeState::Ready,
             _ if self.pre_runs => NodeState::PreScript,
-            Some(NodeState::Failed) | None => NodeState::Ready,
+            Some(NodeState::Failed | NodeState::Ready) | None => NodeState::Ready,
             Some(state) => state,
         }
     }
@@ -475,11 +485,12 @@ impl NodeRun {
 /// The state that counts where a node has several jobs.
 fn weight(state: NodeState) -> u8 {
     match state {
-        NodeState::Failed => 5,
-        NodeState::Held => 4,
-        NodeState::Running => 3,
-        NodeState::PostScript => 2,
-        NodeState::Queued => 1,
+        NodeState::Failed => 6,
+        NodeState::Held => 5,
+        NodeState::Running => 4,
+        NodeState::PostScript => 3,
+        NodeState::Queued => 2,
+        NodeState::Ready => 1,
         _ => 0,
     }
 }
