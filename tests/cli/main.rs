@@ -1,6 +1,7 @@
 //! The command line as others script it: commands, exit codes, and what goes to stdout.
 
 mod operate;
+mod operate_pegasus;
 
 use std::{fs, path::Path, process::Output};
 

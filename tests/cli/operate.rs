@@ -51,18 +51,21 @@ END
 "#;
 
 /// A folder with a DAG of three nodes and a description of them, and a folder of tools.
-struct Pool {
+pub struct Pool {
     folder: TempDir,
     tools: TempDir,
 }
 
 impl Pool {
-    fn new(tools: &[(&str, &str)]) -> Self {
+    pub fn new(tools: &[(&str, &str)]) -> Self {
         let pool = Self {
             folder: tempfile::tempdir().expect("a folder"),
             tools: tempfile::tempdir().expect("a folder"),
         };
-        pool.write("e.dag", "JOB a a.sub\nJOB b b.sub\nJOB c c.sub\nPARENT a CHILD b c\n");
+        pool.write(
+            "e.dag",
+            "JOB a a.sub\nJOB b b.sub\nJOB c c.sub\nPARENT a CHILD b c\n",
+        );
         pool.write(
             "jobs.jsonl",
             r#"{"job":"a","kind":"init","dataset":"nih","outputs":[]}
@@ -78,16 +81,19 @@ impl Pool {
         pool
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         fs::write(self.path().join(name), text).expect("a file");
     }
 
-    fn append(&self, name: &str, text: &str) {
-        let file = fs::OpenOptions::new().append(true).create(true).open(self.path().join(name));
+    pub fn append(&self, name: &str, text: &str) {
+        let file = fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(self.path().join(name));
         file.expect("a file").write_all(text.as_bytes()).expect("written");
     }
 
@@ -103,7 +109,12 @@ impl Pool {
     }
 
     fn ends(&self, cluster: u64, second: u32, code: i32) {
-        self.event(5, cluster, second, &format!("\t(1) Normal termination (return value {code})"));
+        self.event(
+            5,
+            cluster,
+            second,
+            &format!("\t(1) Normal termination (return value {code})"),
+        );
     }
 
     fn dagman_ends(&self, cluster: u64, status: i32) {
@@ -113,39 +124,54 @@ impl Pool {
         );
     }
 
-    fn fedwing(&self, arguments: &[&str]) -> Output {
+    pub fn fedwing(&self, arguments: &[&str]) -> Output {
         Command::new(binary("fedwing"))
             .args(arguments)
             .arg(self.path())
             .env("NO_COLOR", "1")
             // The tools, and what their scripts call; no HTCondor that happens to be here.
-            .env("PATH", format!("{}:{}", self.tools.path().display(), plain_tools(self.tools.path()).display()))
+            .env(
+                "PATH",
+                format!(
+                    "{}:{}",
+                    self.tools.path().display(),
+                    plain_tools(self.tools.path()).display()
+                ),
+            )
             .env("RUN", self.path())
             .output()
             .expect("fedwing starts")
     }
 
-    fn json(&self, command: &str) -> Value {
+    pub fn json(&self, command: &str) -> Value {
         let output = self.fedwing(&[command, "--json"]);
         serde_json::from_str(&stdout(&output)).unwrap_or_else(|error| panic!("{error}: {}", stderr(&output)))
     }
 
     /// What `status` prints, without what differs from time to time.
     fn shown(&self) -> String {
-        let text = stdout(&self.fedwing(&["status"])).replace(&self.path().display().to_string(), "RUN");
-        let times = |line: &str| {
-            let cut = line.find(" for ").or_else(|| line.find(" after ")).unwrap_or(line.len());
-            line[..cut].trim_end_matches(';').to_owned()
-        };
-        text.lines().map(times).collect::<Vec<_>>().join("\n")
+        without_times(&stdout(&self.fedwing(&["status"])), self.path())
     }
 }
 
-/// A folder with `sh` and `cat` alone.
+/// What `status` printed of the run in `folder`, without what differs from time to time.
+pub fn without_times(text: &str, folder: &Path) -> String {
+    let text = text.replace(&folder.display().to_string(), "RUN");
+    let cut = |line: &str| {
+        let end = line
+            .find(" for ")
+            .or_else(|| line.find(" after "))
+            .unwrap_or(line.len());
+        line[..end].trim_end_matches(';').to_owned()
+    };
+    text.lines().map(cut).collect::<Vec<_>>().join("\n")
+}
+
+/// A folder with the few programs that the scripts call.
 fn plain_tools(beside: &Path) -> PathBuf {
     let folder = beside.join("plain");
     fs::create_dir_all(&folder).expect("a folder");
-    for tool in ["sh", "cat"] {
+    for tool in ["sh", "cat", "mkdir"] {
         let link = folder.join(tool);
         if !link.exists() {
             std::os::unix::fs::symlink(Path::new("/bin").join(tool), link).expect("a link");
@@ -165,7 +191,11 @@ fn a_workflow_nobody_submitted_says_so_and_cannot_be_watched_stopped_or_continue
     for verb in ["watch", "cancel", "resume", "report"] {
         let output = pool.fedwing(&[verb]);
         assert_eq!(code(&output), 2, "{verb}: {}", stderr(&output));
-        assert!(stderr(&output).contains("fedwing submit") || verb == "cancel", "{verb}: {}", stderr(&output));
+        assert!(
+            stderr(&output).contains("fedwing submit") || verb == "cancel",
+            "{verb}: {}",
+            stderr(&output)
+        );
     }
 }
 
@@ -174,23 +204,36 @@ fn without_htcondor_s_tools_the_one_that_is_missing_is_named() {
     let pool = Pool::new(&[]);
     let output = pool.fedwing(&["submit"]);
     assert_eq!(code(&output), 5);
-    assert!(stderr(&output).contains("`condor_submit_dag` is not on the PATH"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("`condor_submit_dag` is not on the PATH"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
 fn a_tool_that_fails_is_quoted() {
-    let pool = Pool::new(&[("condor_submit_dag", "#!/bin/sh\necho 'ERROR: cannot find the queue' >&2\nexit 1\n")]);
+    let pool = Pool::new(&[(
+        "condor_submit_dag",
+        "#!/bin/sh\necho 'ERROR: cannot find the queue' >&2\nexit 1\n",
+    )]);
     let output = pool.fedwing(&["submit"]);
     assert_eq!(code(&output), 5);
     let said = stderr(&output);
-    assert!(said.contains("condor_submit_dag e.dag") && said.contains("cannot find the queue"), "{said}");
+    assert!(
+        said.contains("condor_submit_dag e.dag") && said.contains("cannot find the queue"),
+        "{said}"
+    );
 }
 
 #[test]
 fn a_run_is_submitted_once_followed_stopped_and_continued_to_its_end() {
     let pool = tools();
     let submitted = pool.json("submit");
-    assert_eq!((&submitted["cluster"], &submitted["system"]), (&Value::from(10), &Value::from("dagman")));
+    assert_eq!(
+        (&submitted["cluster"], &submitted["system"]),
+        (&Value::from(10), &Value::from("dagman"))
+    );
     let again = pool.fedwing(&["submit"]);
     assert_eq!(code(&again), 2);
     assert!(stderr(&again).contains("is in progress"), "{}", stderr(&again));
@@ -206,12 +249,18 @@ fn a_run_is_submitted_once_followed_stopped_and_continued_to_its_end() {
     pool.event(13, 13, 20, "");
     pool.ends(13, 29, 0);
     let cancelled = pool.json("cancel");
-    assert_eq!((&cancelled["state"], &cancelled["done"]), (&Value::from("stopped"), &Value::from(2)));
+    assert_eq!(
+        (&cancelled["state"], &cancelled["done"]),
+        (&Value::from("stopped"), &Value::from(2))
+    );
     assert_eq!(code(&pool.fedwing(&["watch"])), 130);
     assert_eq!(code(&pool.fedwing(&["cancel"])), 2, "there is nothing to stop");
 
     assert_eq!(code(&pool.fedwing(&["resume"])), 0);
-    assert_eq!(fs::read_to_string(pool.path().join("submitted")).expect("arguments"), "e.dag\ne.dag\n");
+    assert_eq!(
+        fs::read_to_string(pool.path().join("submitted")).expect("arguments"),
+        "e.dag\ne.dag\n"
+    );
     let rescue = fs::read_to_string(pool.path().join("e.dag.rescue002")).expect("a rescue file");
     assert!(rescue.ends_with("DONE a\nDONE c\n"), "{rescue}");
     pool.runs(21, "b", 40);
@@ -224,7 +273,10 @@ fn a_run_is_submitted_once_followed_stopped_and_continued_to_its_end() {
     insta::assert_snapshot!(pool.shown());
 
     let report = pool.json("report");
-    assert_eq!((&report["jobs"]["done"], &report["state"]), (&Value::from(3), &Value::from("done")));
+    assert_eq!(
+        (&report["jobs"]["done"], &report["state"]),
+        (&Value::from(3), &Value::from("done"))
+    );
     assert_eq!(report["resumed"], 1);
     assert_eq!(report["timeline"].as_array().expect("attempts").len(), 4);
     assert_eq!(report["datasets"][0]["rounds"][0]["metrics"]["accuracy"], 0.75);
@@ -247,11 +299,18 @@ fn metrics_of_a_round_are_shown_once_they_are_there() {
     let pool = tools();
     pool.json("submit");
     pool.write_metrics();
-    assert_eq!(pool.json("status")["rounds"][0]["accuracy"], Value::Null, "its job is not done");
+    assert_eq!(
+        pool.json("status")["rounds"][0]["accuracy"],
+        Value::Null,
+        "its job is not done"
+    );
     pool.runs(11, "c", 2);
     pool.ends(11, 5, 0);
     let round = &pool.json("status")["rounds"][0];
-    assert_eq!((&round["accuracy"], &round["synthetic"]), (&Value::from(0.75), &Value::from(true)));
+    assert_eq!(
+        (&round["accuracy"], &round["synthetic"]),
+        (&Value::from(0.75), &Value::from(true))
+    );
 }
 
 #[test]
@@ -260,7 +319,10 @@ fn a_run_that_failed_tells_the_exit_code_s_meaning_and_watching_it_exits_4() {
     pool.json("submit");
     pool.write("a.sub", "executable = x\nerror = logs/$(JOB).err\nqueue\n");
     fs::create_dir(pool.path().join("logs")).expect("a folder");
-    pool.write("logs/a.err", "warming up\nerror: memory ran out at batch 3\nhelp: lower `batch_size`\n");
+    pool.write(
+        "logs/a.err",
+        "warming up\nerror: memory ran out at batch 3\nhelp: lower `batch_size`\n",
+    );
     pool.runs(11, "a", 2);
     pool.ends(11, 5, 20);
     pool.dagman_ends(10, 1);
@@ -275,7 +337,10 @@ fn a_dagman_that_left_the_queue_without_an_end_is_dead_and_its_queue_is_recovere
     let pool = tools();
     pool.json("submit");
     pool.runs(11, "a", 2);
-    pool.append("e.dag.dagman.log", "009 (10.000.000) 2026-01-05 09:00:20 Job was aborted.\n\tgone\n...\n");
+    pool.append(
+        "e.dag.dagman.log",
+        "009 (10.000.000) 2026-01-05 09:00:20 Job was aborted.\n\tgone\n...\n",
+    );
     insta::assert_snapshot!(pool.shown());
     assert_eq!(code(&pool.fedwing(&["watch"])), 5);
     assert_eq!(code(&pool.fedwing(&["resume"])), 0);
@@ -289,7 +354,11 @@ fn folders_with_no_run_or_several_say_what_to_give() {
     for verb in ["submit", "status", "watch", "cancel", "resume", "report"] {
         let output = fedwing([verb.as_ref(), empty.path().as_os_str()]);
         assert_eq!(code(&output), 2, "{verb}");
-        assert!(stderr(&output).contains("holds no run"), "{verb}: {}", stderr(&output));
+        assert!(
+            stderr(&output).contains("holds no run"),
+            "{verb}: {}",
+            stderr(&output)
+        );
     }
     fs::write(empty.path().join("a.dag"), "JOB a a.sub\n").expect("a DAG");
     fs::write(empty.path().join("b.dag"), "JOB b b.sub\n").expect("a DAG");
@@ -306,7 +375,12 @@ fn a_run_on_this_machine_is_followed_stopped_and_continued() {
     let (workflow, run) = (folder.path().join("workflow.yml"), folder.path().join("run"));
     write_waiting_workflow(folder.path());
     let mut engine = Command::new(binary("fedwing"))
-        .args(["run".as_ref(), workflow.as_os_str(), "--dir".as_ref(), run.as_os_str()])
+        .args([
+            "run".as_ref(),
+            workflow.as_os_str(),
+            "--dir".as_ref(),
+            run.as_os_str(),
+        ])
         .stderr(std::process::Stdio::null())
         .spawn()
         .expect("fedwing starts");
@@ -316,12 +390,22 @@ fn a_run_on_this_machine_is_followed_stopped_and_continued() {
         serde_json::from_str(&stdout(&output)).unwrap_or_default()
     };
     while status()["jobs"]["running"] != 1 {
-        assert!(begun.elapsed() < Duration::from_secs(30), "the job does not start: {}", status());
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "the job does not start: {}",
+            status()
+        );
         thread::sleep(Duration::from_millis(50));
     }
     let seen = status();
-    assert_eq!((&seen["state"], &seen["system"]), (&Value::from("running"), &Value::from("local")));
-    assert_eq!((&seen["jobs"]["done"], &seen["jobs"]["unready"]), (&Value::from(1), &Value::from(1)));
+    assert_eq!(
+        (&seen["state"], &seen["system"]),
+        (&Value::from("running"), &Value::from("local"))
+    );
+    assert_eq!(
+        (&seen["jobs"]["done"], &seen["jobs"]["unready"]),
+        (&Value::from(1), &Value::from(1))
+    );
 
     let cancelled = fedwing(["cancel".as_ref(), run.as_os_str()]);
     assert_eq!(code(&cancelled), 0, "{}", stderr(&cancelled));
@@ -332,21 +416,37 @@ fn a_run_on_this_machine_is_followed_stopped_and_continued() {
     fs::write(folder.path().join("go"), "").expect("a file");
     let resumed = fedwing(["resume".as_ref(), run.as_os_str()]);
     assert_eq!(code(&resumed), 0, "{}", stderr(&resumed));
-    assert_eq!((&status()["state"], &status()["jobs"]["done"]), (&Value::from("done"), &Value::from(3)));
+    assert_eq!(
+        (&status()["state"], &status()["jobs"]["done"]),
+        (&Value::from("done"), &Value::from(3))
+    );
     assert_eq!(code(&fedwing(["watch".as_ref(), run.as_os_str()])), 0);
 }
 
 /// Three jobs in a row, of which the second waits until there is a file `go`.
 fn write_waiting_workflow(folder: &Path) {
     let here = folder.display();
-    let step = format!("#!/bin/sh\n[ \"$1\" = 2 ] && until [ -e '{here}/go' ]; do sleep 0.05; done\necho > \"$1.out\"\n");
+    let step = format!(
+        "#!/bin/sh\n[ \"$1\" = 2 ] && until [ -e '{here}/go' ]; do sleep 0.05; done\necho > \"$1.out\"\n"
+    );
     fs::write(folder.join("step.sh"), step).expect("a program");
     fs::set_permissions(folder.join("step.sh"), fs::Permissions::from_mode(0o755)).expect("executable");
     let job = |number: u32| {
-        let input = if number > 1 { format!("{{lfn: {}.out, type: input}}, ", number - 1) } else { String::new() };
-        format!("- {{type: job, name: step, id: j{number}, arguments: ['{number}'], uses: [{input}{{lfn: {number}.out, type: output}}]}}\n")
+        let input = if number > 1 {
+            format!("{{lfn: {}.out, type: input}}, ", number - 1)
+        } else {
+            String::new()
+        };
+        format!(
+            "- {{type: job, name: step, id: j{number}, arguments: ['{number}'], uses: [{input}{{lfn: {number}.out, type: output}}]}}\n"
+        )
     };
-    let workflow = format!("pegasus: '5.0.4'\nname: waiting\njobs:\n{}{}{}", job(1), job(2), job(3));
+    let workflow = format!(
+        "pegasus: '5.0.4'\nname: waiting\njobs:\n{}{}{}",
+        job(1),
+        job(2),
+        job(3)
+    );
     fs::write(folder.join("workflow.yml"), workflow).expect("a workflow");
     let catalog = format!(
         "pegasus: '5.0.4'\ntransformations:\n- name: step\n  sites: [{{name: local, pfn: 'file://{here}/step.sh', type: stageable}}]\n"

@@ -187,8 +187,14 @@ fn numbers_of_done_and_failed_nodes_are_those_of_the_metrics_files() {
             "{}",
             dag.display()
         );
-        let (start, zone) = (nodes.starts()[0].0.as_utc().0 as f64 / 1000.0, 14.0 * 3600.0);
-        assert!((start - counted.start_time).abs() < zone, "{}", dag.display());
+        let mut run = PoolRun::open(System::Dagman, "run", &dag, Path::new("none")).expect("a run");
+        let started = run.observed().started().expect("a start").0 as f64 / 1000.0;
+        // Whatever zone this machine is in: the run says its own.
+        assert!(
+            (started - counted.start_time).abs() < 2.0,
+            "{}: {started}",
+            dag.display()
+        );
         compared += 1;
     }
     assert!(compared >= 25, "only {compared} DAGs have metrics");

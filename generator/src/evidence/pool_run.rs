@@ -10,13 +10,17 @@ use std::{
 
 use super::{
     dag_file::{Node, NodeKind},
-    follow::{Follow, FollowError, is_sub_workflow},
+    follow::{Follow, FollowError, beside, is_sub_workflow},
+    jobstate::{self, Fact},
     manifest::{self, ManifestJob},
+    metrics,
     nodes::{Attempt, Life, NodeState, Nodes, Phase as JobPhase},
     observed::{Job, Observed, Phase, Role, System, Try},
-    tail::read_text,
+    tail::{read_beginning, read_text},
+    time::LocalTime,
     zone::Zone,
 };
+use crate::record::Stamp;
 
 /// Why a run on a pool cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +82,11 @@ impl PoolRun {
     ///
     /// A run that began and has no end is [`Phase::Running`]; whether DAGMan is still there, these files do not say.
     pub fn observed(&mut self) -> Observed {
+        if !self.zone.is_told()
+            && let Some((local, instant)) = told_zone(&self.dag)
+        {
+            self.zone.learn(local, instant);
+        }
         let mut jobs = BTreeMap::new();
         let mut zone = std::mem::take(&mut self.zone);
         collect(&self.dag, "", self, &mut zone, &mut jobs);
@@ -100,6 +109,29 @@ impl PoolRun {
         }
     }
 }
+
+/// A moment by DAGMan's clock and in UTC: it writes both when it ends, and `jobstate.log` has both when it starts.
+fn told_zone(dag: &Follow) -> Option<(LocalTime, Stamp)> {
+    let nodes = dag.nodes();
+    let metrics = read_text(&beside(dag.path(), "metrics"), metrics::MAX_BYTES)
+        .ok()
+        .flatten();
+    if let (Some(metrics), Some(local)) = (
+        metrics.and_then(|text| metrics::parse(&text).ok()),
+        nodes.ended_at(),
+    ) {
+        return Some((local, Stamp((metrics.end_time * 1000.0) as u64)));
+    }
+    let beginning = read_beginning(&dag.path().with_file_name("jobstate.log"), JOBSTATE_BYTES)?;
+    let (entries, _) = jobstate::parse(&beginning);
+    let first = entries
+        .into_iter()
+        .find(|entry| matches!(entry.what, Fact::Started(_)))?;
+    nodes.starts().first().map(|(local, _)| (*local, first.at))
+}
+
+/// Enough of `jobstate.log` to find when DAGMan started first.
+const JOBSTATE_BYTES: u64 = 64 << 10;
 
 fn phase(nodes: &Nodes) -> Phase {
     match nodes.life() {

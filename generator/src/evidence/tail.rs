@@ -98,6 +98,13 @@ pub fn read_text(path: &Path, limit: u64) -> io::Result<Option<String>> {
     }))
 }
 
+/// The first `most` bytes of a file; none if it cannot be read.
+pub fn read_beginning(path: &Path, most: u64) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(most).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, io::Write};
@@ -127,7 +134,7 @@ mod tests {
         let mut file = File::create(&path).unwrap();
         write!(file, "one\ntw").unwrap();
         assert_eq!(lines(&mut tail), "one\n");
-        write!(file, "o\n").unwrap();
+        writeln!(file, "o").unwrap();
         assert_eq!(lines(&mut tail), "two\n");
         assert_eq!(lines(&mut tail), "");
     }

@@ -1,22 +1,47 @@
-//! The zone of this machine's clock.
+//! The zone of the clock that a run's logs were written by.
 
 use std::{collections::HashMap, mem};
 
 use super::time::LocalTime;
 use crate::record::Stamp;
 
-/// Turns readings of the local clock into instants.
+/// Turns readings of that clock into instants: by what the run itself tells of it, else as this machine's clock.
 #[derive(Debug, Default)]
 pub struct Zone {
+    /// Milliseconds to add, where the run told.
+    told: Option<i64>,
     /// Milliseconds to add, for each quarter of an hour that was asked for: changes come on such boundaries.
     known: HashMap<i64, i64>,
 }
 
 const QUARTER_MS: i64 = 15 * 60 * 1000;
 
+/// No clock is farther from UTC.
+const FARTHEST_MS: i64 = 15 * 3_600_000;
+
 impl Zone {
-    /// The instant at which this machine's clock shows `local`; of two in autumn, the one the C library picks.
+    /// Whether the run told its zone.
+    pub fn is_told(&self) -> bool {
+        self.told.is_some()
+    }
+
+    /// Learns that the clock showed `local` at `instant`, to within minutes. What no zone can be is not believed.
+    pub fn learn(&mut self, local: LocalTime, instant: Stamp) {
+        let Ok(instant) = i64::try_from(instant.0) else {
+            return;
+        };
+        let behind = instant.saturating_sub(local.0);
+        if behind.abs() <= FARTHEST_MS {
+            let quarters = (behind + QUARTER_MS / 2).div_euclid(QUARTER_MS);
+            self.told = Some(quarters * QUARTER_MS);
+        }
+    }
+
+    /// The instant at which the clock shows `local`; of this machine's, the instant at which this machine's clock shows `local`; of two in autumn, the one the C library picks.
     pub fn stamp(&mut self, local: LocalTime) -> Stamp {
+        if let Some(told) = self.told {
+            return LocalTime(local.0.saturating_add(told)).as_utc();
+        }
         let quarter = local.0.div_euclid(QUARTER_MS);
         let behind = *self
             .known
@@ -44,6 +69,18 @@ fn behind(local_seconds: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_zone_is_learned_to_the_quarter_of_an_hour() {
+        let mut zone = Zone::default();
+        // At UTC+05:45, told two seconds late.
+        let local = LocalTime(1_795_350_324_000);
+        let behind = 345 * 60_000;
+        zone.learn(local, Stamp(1_795_350_326_000 - behind));
+        assert_eq!(zone.stamp(local), Stamp(1_795_350_324_000 - behind));
+        zone.learn(local, Stamp(0));
+        assert_eq!(zone.stamp(local), Stamp(1_795_350_324_000 - behind));
+    }
 
     #[test]
     fn times_keep_their_distance_and_their_milliseconds() {

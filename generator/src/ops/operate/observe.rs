@@ -23,7 +23,7 @@ pub struct Observer {
 #[derive(Debug)]
 enum Run {
     Local(RunDir, LocalRun),
-    Pool(PoolDir, Option<(PoolRun, Liveness)>),
+    Pool(PoolDir, Option<Box<(PoolRun, Liveness)>>),
 }
 
 impl Observer {
@@ -65,7 +65,7 @@ impl Observer {
     pub fn dag(&self) -> Option<&Follow> {
         match &self.run {
             Run::Local(..) => None,
-            Run::Pool(_, pool) => pool.as_ref().map(|(run, _)| run.dag()),
+            Run::Pool(_, pool) => pool.as_ref().map(|pool| pool.0.dag()),
         }
     }
 
@@ -89,7 +89,7 @@ impl Observer {
                 if pool.is_none() {
                     *pool = open_pool(dir)?;
                 }
-                match pool {
+                match pool.as_deref_mut() {
                     Some((run, liveness)) => Ok(look_at_pool(run, liveness)?),
                     None => Ok(not_planned(dir)),
                 }
@@ -119,10 +119,10 @@ fn not_planned(dir: &PoolDir) -> Observed {
     }
 }
 
-fn open_pool(dir: &PoolDir) -> Result<Option<(PoolRun, Liveness)>, OperateError> {
+fn open_pool(dir: &PoolDir) -> Result<Option<Box<(PoolRun, Liveness)>>, OperateError> {
     let Some(dag) = &dir.dag else { return Ok(None) };
     let run = PoolRun::open(dir.system, &dir.name(), dag, &dir.manifest())?;
-    Ok(Some((run, Liveness::default())))
+    Ok(Some(Box::new((run, Liveness::default()))))
 }
 
 /// The jobs of a local run, from its specification or the workflow it was started from; none where that is gone or
