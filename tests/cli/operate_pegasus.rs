@@ -151,7 +151,7 @@ fn a_pegasus_workflow_is_planned_followed_and_reported_with_what_kickstart_saw()
         .iter()
         .find(|stage| stage["kind"] == "train");
     assert_eq!(
-        train.expect("training")["wall_s"],
+        train.expect("training")["used"]["wall_s"],
         13.0,
         "of two tries, as kickstart timed them"
     );

@@ -26,10 +26,10 @@ write_dag() {
   chown -R 1000:1000 "$folder"
 }
 
-# Nodes that ended well, one line for each time: of node logs, those kept from earlier starts included.
+# Nodes that ended well, one line for each time: of node logs, those kept from earlier starts included. $1 folder, $2 DAG.
 ended_well() {
   awk '/^000 /{job = $2} /DAG Node:/{node[job] = $3} /^005 /{job = $2; over = 1}
-    over && /return value 0/{print node[job]} /^\.\.\./{over = 0}' "$experiments/$1/$1".dag.nodes.log*
+    over && /return value 0/{print node[job]} /^\.\.\./{over = 0}' "$experiments/$1/${2:-$1}".dag.nodes.log*
 }
 
 # Seconds from DAGMan's first event to its last: $1 name.
@@ -79,3 +79,27 @@ fedwing watch stopped | tail -n 1
   fail "of $nodes nodes $(ended_well stopped | sort -u | wc -l) ended well, in $(ended_well stopped | wc -l) endings"
 fedwing report stopped
 echo "stopped after $half nodes; every one of $nodes ended well exactly once"
+
+echo "== a DAG of two DAGs, stopped in the first and continued"
+mkdir -p "$experiments/nested"
+printf '%s\n' 'executable = /bin/sleep' 'arguments = 1' 'transfer_executable = False' 'should_transfer_files = YES' \
+  'request_memory = 16' 'queue' >"$experiments/nested/sleep.sub"
+for round in 1 2; do
+  for node in {1..24}; do echo "JOB r$round-n$node sleep.sub"; done >"$experiments/nested/r$round.dag"
+done
+printf '%s\n' 'SUBDAG EXTERNAL r1 r1.dag' 'SUBDAG EXTERNAL r2 r2.dag' 'PARENT r1 CHILD r2' >"$experiments/nested/nested.dag"
+chown -R 1000:1000 "$experiments/nested"
+fedwing submit nested
+deadline=$((SECONDS + 60))
+until (($(ended_well nested r1 2>/dev/null | wc -l) >= 6)); do
+  ((SECONDS < deadline)) || fail "the first DAG's nodes did not end within 60 s"
+  sleep 0.2
+done
+fedwing cancel nested
+fedwing status nested
+fedwing resume nested
+fedwing watch nested | tail -n 1
+for round in 1 2; do
+  [[ $(ended_well nested r$round | wc -l) == 24 && $(ended_well nested r$round | sort -u | wc -l) == 24 ]] ||
+    fail "of round $round's 24 nodes $(ended_well nested r$round | sort -u | wc -l) ended well, in $(ended_well nested r$round | wc -l) endings"
+done
