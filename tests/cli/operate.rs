@@ -349,6 +349,28 @@ fn a_dagman_that_left_the_queue_without_an_end_is_dead_and_its_queue_is_recovere
 }
 
 #[test]
+fn a_dagman_that_died_with_its_jobs_is_continued_from_what_the_logs_say_is_done() {
+    let pool = tools();
+    pool.json("submit");
+    pool.runs(11, "a", 2);
+    pool.ends(11, 5, 0);
+    pool.runs(12, "b", 6);
+    let reason =
+        "removed because <OtherJobRemoveRequirements = DAGManJobId =?= 10> fired when job (10.0) was removed";
+    pool.event(9, 12, 20, &format!("\t{reason}"));
+    pool.append(
+        "e.dag.dagman.log",
+        "009 (10.000.000) 2026-01-05 09:00:20 Job was aborted.\n\tgone\n...\n",
+    );
+    assert_eq!(pool.json("status")["state"], "dead");
+    assert_eq!(code(&pool.fedwing(&["resume"])), 0);
+    let rescue = fs::read_to_string(pool.path().join("e.dag.rescue001")).expect("a rescue file");
+    assert!(rescue.ends_with("is done\nDONE a\n"), "{rescue}");
+    let submitted = fs::read_to_string(pool.path().join("submitted")).expect("arguments");
+    assert_eq!(submitted, "e.dag\ne.dag\n");
+}
+
+#[test]
 fn folders_with_no_run_or_several_say_what_to_give() {
     let empty = tempfile::tempdir().expect("a folder");
     for verb in ["submit", "status", "watch", "cancel", "resume", "report"] {

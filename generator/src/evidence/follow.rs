@@ -205,6 +205,11 @@ pub fn rescue_file(dag: &Path, number: u32) -> PathBuf {
     beside(dag, &format!("rescue{number:03}"))
 }
 
+/// The file by which a DAGMan that did not end in order makes the next one read the node log.
+pub fn lock_file(dag: &Path) -> PathBuf {
+    beside(dag, "lock")
+}
+
 /// Where the node log of an earlier start is kept: DAGMan empties it when it starts.
 pub fn kept_log(dag: &Path, number: u32) -> PathBuf {
     beside(dag, &format!("nodes.log.kept{number:03}"))

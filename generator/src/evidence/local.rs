@@ -98,6 +98,7 @@ impl LocalRun {
             (Some(RunOutcome::Interrupted), _) => Phase::Stopped,
             (None, Engine::Gone) => Phase::Dead,
         };
+        let jobs = self.jobs(history, phase);
         let starts = std::iter::once(history.run.at).chain(history.resumed.iter().copied());
         Some(Observed {
             system: System::Local,
@@ -105,7 +106,8 @@ impl LocalRun {
             phase,
             starts: starts.collect(),
             ended: history.outcome.as_ref().map(|_| history.last),
-            jobs: self.jobs(history, phase),
+            unnamed: history.run.jobs.saturating_sub(jobs.len() as u64),
+            jobs,
             unreadable: self.unreadable,
         })
     }
@@ -129,13 +131,7 @@ impl LocalRun {
         }
         // What the record of the pool's runs has in the order of names, this has too.
         let sorted: BTreeMap<String, Job> = jobs.into_iter().map(|job| (job.name.clone(), job)).collect();
-        let mut jobs: Vec<Job> = sorted.into_values().collect();
-        let missing = usize::try_from(history.run.jobs)
-            .unwrap_or(usize::MAX)
-            .saturating_sub(jobs.len());
-        // Without a plan only the number of the others is known.
-        jobs.extend((0..missing.min(MOST_UNNAMED)).map(|number| unnamed(number + 1)));
-        jobs
+        sorted.into_values().collect()
     }
 
     /// Jobs that are not begun wait for those before them.
@@ -164,9 +160,6 @@ impl LocalRun {
     }
 }
 
-/// The most jobs without a name that are counted.
-const MOST_UNNAMED: usize = 10_000_000;
-
 fn unplanned(name: &str, recorded: &JobHistory) -> ManifestJob {
     ManifestJob {
         job: name.to_owned(),
@@ -176,20 +169,6 @@ fn unplanned(name: &str, recorded: &JobHistory) -> ManifestJob {
         client: recorded.client,
         outputs: Vec::new(),
     }
-}
-
-fn unnamed(number: usize) -> Job {
-    let about = ManifestJob {
-        job: format!("job not begun {number}"),
-        kind: "job".to_owned(),
-        dataset: None,
-        round: None,
-        client: None,
-        outputs: Vec::new(),
-    };
-    let mut job = job(&about, None, 0, Phase::Running);
-    job.state = NodeState::Unready;
-    job
 }
 
 fn job(about: &ManifestJob, recorded: Option<&JobHistory>, retries: u32, phase: Phase) -> Job {

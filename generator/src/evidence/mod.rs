@@ -29,7 +29,7 @@ mod time;
 mod to_record;
 mod zone;
 
-pub use follow::{Follow, FollowError, kept_log, rescue_file};
+pub use follow::{Follow, FollowError, kept_log, lock_file, rescue_file};
 pub use local::{Engine, LocalJob, LocalRun};
 pub use nodes::{Attempt, Life, NodeState, Nodes};
 pub use observed::{Job, Observed, Phase, Recorded, Role, System, Try};

@@ -23,6 +23,8 @@ pub struct Observed {
     pub ended: Option<Stamp>,
     /// Its jobs, by name.
     pub jobs: Vec<Job>,
+    /// Jobs that are not begun and of which nothing else is known.
+    pub unnamed: u64,
     /// Lines and events of its files that could not be read.
     pub unreadable: u64,
 }

@@ -105,6 +105,7 @@ impl PoolRun {
             starts: starts.into_iter().map(|at| self.zone.stamp(at)).collect(),
             ended: nodes.ended_at().map(|at| self.zone.stamp(at)),
             jobs: jobs.into_values().collect(),
+            unnamed: 0,
             unreadable: self.dag.all().iter().map(|dag| dag.unreadable()).sum(),
         }
     }

@@ -300,3 +300,111 @@ fn missing_output(reason: &str) -> Option<String> {
     why.starts_with("(errno 2)")
         .then(|| path.rsplit('/').next().unwrap_or(path).to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{event_log::Hold, event_log::Used, kickstart};
+
+    /// A try that was held with this code for this reason, and removed.
+    fn held(code: i32, reason: &str) -> Try {
+        Try {
+            hold: Some(Hold {
+                reason: reason.to_owned(),
+                code: Some(code),
+                subcode: Some(0),
+            }),
+            removed: Some("PeriodicRemove".to_owned()),
+            ..ended(None)
+        }
+    }
+
+    fn ended(ending: Option<Ending>) -> Try {
+        Try {
+            queue: None,
+            submit: None,
+            submitted: Stamp(1),
+            started: Some(Stamp(2)),
+            ended: Some(Stamp(3)),
+            host: None,
+            since: Stamp(3),
+            hold: None,
+            out_of_reach: false,
+            ending,
+            post: None,
+            removed: None,
+            succeeded: false,
+            stopped: false,
+            used: Used::default(),
+            evictions: 0,
+            recorded: None,
+        }
+    }
+
+    fn seen(raw: u32) -> Output {
+        let text = format!("- invocation: True\n  mainjob:\n    status:\n      raw: {raw}\n");
+        Output {
+            invocation: kickstart::parse(&text).into_iter().next(),
+            ..Output::default()
+        }
+    }
+
+    #[test]
+    fn the_best_witness_tells_how_a_try_ended() {
+        let lost = held(
+            12,
+            "Transfer output files failure at w7. Details: reading from file /x/m.json: (errno 2) No such file",
+        );
+        let full = held(
+            12,
+            "Transfer output files failure at w7. Details: reading from file /x/m.json: (errno 28) No space",
+        );
+        let silent = Output::default();
+        let removed = |words: &str| Some(Outcome::Removed(words.to_owned()));
+        let missing = Some(Outcome::OutputMissing(vec!["m.json".to_owned()]));
+        assert_eq!(
+            outcome(&lost, &seen(20 << 8)),
+            Some(Outcome::Exit(20)),
+            "kickstart saw why"
+        );
+        assert_eq!(outcome(&lost, &seen(9)), Some(Outcome::Signal(9)));
+        assert_eq!(outcome(&lost, &seen(0)), missing);
+        assert_eq!(outcome(&lost, &silent), missing);
+        assert!(
+            matches!(outcome(&full, &silent), Some(Outcome::Removed(reason)) if reason.contains("No space"))
+        );
+        assert_eq!(outcome(&held(46, "too long"), &silent), Some(Outcome::Walltime));
+        assert_eq!(outcome(&held(21, "memory"), &silent), removed("memory"));
+        assert_eq!(
+            outcome(&ended(Some(Ending::Exit(3))), &silent),
+            Some(Outcome::Exit(3))
+        );
+    }
+
+    #[test]
+    fn what_is_no_failure_of_the_job_is_told_apart() {
+        let silent = Output::default();
+        let stopped = Try {
+            stopped: true,
+            ..held(12, "x")
+        };
+        assert_eq!(outcome(&stopped, &silent), Some(Outcome::Interrupted));
+        let judged = Try {
+            post: Some(Ending::Exit(2)),
+            ..ended(Some(Ending::Exit(0)))
+        };
+        assert!(
+            matches!(outcome(&judged, &silent), Some(Outcome::Removed(reason)) if reason.contains("post script"))
+        );
+        let running = Try {
+            ended: None,
+            ..ended(None)
+        };
+        assert_eq!(outcome(&running, &silent), None);
+        let done = Try {
+            succeeded: true,
+            ..ended(None)
+        };
+        assert_eq!(outcome(&done, &silent), Some(Outcome::Done));
+    }
+}

@@ -15,7 +15,7 @@ use std::{
 
 use super::{error::OperateError, observe::Observer};
 use crate::{
-    evidence::{Follow, Life, NodeState, dag_file, kept_log, read_text, rescue_file},
+    evidence::{Follow, Life, NodeState, dag_file, kept_log, lock_file, read_text, rescue_file},
     ops::OpError,
 };
 
@@ -25,19 +25,37 @@ const LEAVING: Duration = Duration::from_secs(60);
 /// How often the logs are looked at meanwhile.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// How a DAG is submitted again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// From a rescue file.
+    Rescue,
+    /// DAGMan died and jobs of it are in the queue: the next one reads the node log and takes them over.
+    Recover,
+}
+
 /// Waits until the jobs of the last DAGMan have left the queue, writes down what is done, and keeps the node logs.
-pub fn prepare(observer: &mut Observer) -> Result<(), OpError> {
+pub fn prepare(observer: &mut Observer) -> Result<Again, OpError> {
     let begun = Instant::now();
     while observer.dag().is_some_and(is_leaving) && begun.elapsed() < LEAVING {
         thread::sleep(PAUSE);
         observer.look()?;
     }
-    let Some(dag) = observer.dag() else { return Ok(()) };
-    for dag in dag.all() {
+    let Some(dag) = observer.dag() else {
+        return Ok(Again::Rescue);
+    };
+    let dags = dag.all();
+    if dags
+        .iter()
+        .any(|dag| !has_ended(dag) && dag.nodes().in_queue() > 0)
+    {
+        return Ok(Again::Recover);
+    }
+    for dag in dags {
         complete_rescue(dag)?;
         keep_log(dag.path())?;
     }
-    Ok(())
+    Ok(Again::Rescue)
 }
 
 fn is_leaving(dag: &Follow) -> bool {
@@ -50,13 +68,17 @@ fn has_ended(dag: &Follow) -> bool {
     matches!(dag.nodes().life(), Life::Ended(_))
 }
 
-/// Writes a rescue file after the newest, where the logs know of nodes that are done and not in it.
-///
-/// A DAGMan that wrote none did not end in order; the next one reads the node log instead.
+/// Writes a rescue file after the newest, where the logs know of nodes that are done and not in it, or where a DAGMan died
+/// without writing one. What such a DAGMan left to make the next one read the node log is taken away then: that one would
+/// count jobs which were removed with it as failed.
 fn complete_rescue(dag: &Follow) -> Result<(), OperateError> {
-    if dag.rescue() == 0 || !has_ended(dag) {
-        return Ok(());
-    }
+    let died = match dag.nodes().life() {
+        Life::NotStarted => return Ok(()),
+        Life::Started => true,
+        // One that was done, or wrote no rescue file, does not go on from one.
+        Life::Ended(_) if dag.rescue() == 0 => return Ok(()),
+        Life::Ended(_) => false,
+    };
     let newest = rescue_file(dag.path(), dag.rescue());
     let text = read_text(&newest, dag_file::MAX_BYTES).map_err(|source| OperateError::Read {
         path: newest.clone(),
@@ -72,19 +94,27 @@ fn complete_rescue(dag: &Follow) -> Result<(), OperateError> {
         .filter(|(_, state)| *state == NodeState::Done)
         .map(|(node, _)| node.name.as_str())
         .collect();
-    if done.iter().all(|name| known.contains(*name)) {
+    if !died && done.iter().all(|name| known.contains(*name)) {
         return Ok(());
     }
     let path = rescue_file(dag.path(), dag.rescue() + 1);
     let written = write_whole(&path, |out| {
-        writeln!(
-            out,
-            "# Written by fedwing: what the node log says is done, where {} says less.",
-            newest.display()
-        )?;
+        writeln!(out, "# Written by fedwing: what the logs say is done")?;
         done.iter().try_for_each(|name| writeln!(out, "DONE {name}"))
     });
-    written.map_err(|source| OperateError::Rescue { path, source })
+    written.map_err(|source| OperateError::Rescue { path, source })?;
+    if died {
+        forget_lock(dag.path())?;
+    }
+    Ok(())
+}
+
+fn forget_lock(dag: &Path) -> Result<(), OperateError> {
+    let path = lock_file(dag);
+    match fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(OperateError::Rescue { path, source }),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Copies the node log, where there is one with something in it.
@@ -167,6 +197,21 @@ mod tests {
         let dag = Follow::open(&folder.path().join("e.dag")).unwrap();
         complete_rescue(&dag).unwrap();
         assert!(!folder.path().join("e.dag.rescue003").exists());
+    }
+
+    #[test]
+    fn a_dagman_that_died_with_its_jobs_is_followed_by_one_that_knows_what_is_done() {
+        let folder = stopped_run();
+        let path = |name: &str| folder.path().join(name);
+        fs::remove_file(path("e.dag.rescue001")).unwrap();
+        fs::write(path("e.dag.lock"), "PID = 5").unwrap();
+        let begun = "01/05/26 09:00:00 ** condor_scheduniv_exec.1.0 (CONDOR_DAGMAN) STARTING UP\n";
+        fs::write(path("e.dag.dagman.out"), begun).unwrap();
+        let dag = Follow::open(&path("e.dag")).unwrap();
+        complete_rescue(&dag).unwrap();
+        let text = fs::read_to_string(path("e.dag.rescue001")).unwrap();
+        assert_eq!(dag_file::parse(&text).done, ["a", "b"]);
+        assert!(!path("e.dag.lock").exists());
     }
 
     #[test]

@@ -115,6 +115,7 @@ fn not_planned(dir: &PoolDir) -> Observed {
         starts: Vec::new(),
         ended: None,
         jobs: Vec::new(),
+        unnamed: 0,
         unreadable: 0,
     }
 }

@@ -8,7 +8,7 @@ use super::rounds::Scores;
 use crate::{
     evidence::{self, Job, NodeState, Observed, Output, Phase, Role, System, Try},
     ops::Exit,
-    record::Stamp,
+    record::{Outcome, Stamp},
 };
 
 /// Failed jobs whose logs are read for their last words.
@@ -175,6 +175,9 @@ impl Status {
     /// What `observed` comes to at `now`.
     pub fn of(observed: &Observed, dir: PathBuf, scores: &Scores, now: Stamp) -> Self {
         let of = |role: Role| counts(observed.jobs.iter().filter(move |job| job.role == role));
+        let mut work = of(Role::Work);
+        work.total += observed.unnamed;
+        work.unready += observed.unnamed;
         let tries = || observed.jobs.iter().filter(|job| job.role != Role::SubWorkflow);
         let retries = tries().map(|job| job.attempts.iter().filter(|attempt| is_over(attempt)).count());
         let until = if observed.phase.is_over() {
@@ -192,7 +195,7 @@ impl Status {
             started_unix_ms: started.map(|at| at.0),
             elapsed_s: started.map_or(0.0, |at| until.0.saturating_sub(at.0) as f64 / 1000.0),
             resumed: observed.starts.len().saturating_sub(1) as u64,
-            jobs: of(Role::Work),
+            jobs: work,
             auxiliary: of(Role::Auxiliary),
             retries: retries.map(|failed| failed as u64).sum(),
             machines_lost: tries()
@@ -308,6 +311,8 @@ fn failed_job(observed: &Observed, job: &Job, read: bool) -> FailedJob {
     };
     let outcome = last.and_then(|last| evidence::outcome(last, &output));
     let ended = match (outcome, &job.error) {
+        // Removed with a DAGMan before, and counted as failed by the next.
+        (Some(Outcome::Interrupted), Some(error)) => format!("failed: {error}"),
         (Some(outcome), _) => outcome.to_string(),
         (None, Some(error)) => format!("failed: {error}"),
         (None, None) => "failed".to_owned(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{
-    before_again,
+    before_again::{self, Again},
     error::OperateError,
     find::{Found, PoolDir},
     observe::Observer,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     emit::pegasus,
-    evidence::{Phase, System, rescue_file},
+    evidence::{Phase, System},
     ops::OpError,
 };
 
@@ -85,8 +85,10 @@ pub fn resume(path: &Path) -> Result<SubmitResult, OpError> {
         }
         _ => {
             tools::tool("condor_submit_dag", tools::HTCONDOR, &dir.root)?;
-            before_again::prepare(&mut observer)?;
-            submit_dag(&dir, again(&dir))?
+            match before_again::prepare(&mut observer)? {
+                Again::Rescue => submit_dag(&dir, &[])?,
+                Again::Recover => submit_dag(&dir, &["-update_submit", "-dorecov"])?,
+            }
         }
     };
     result(&dir, &said)
@@ -127,17 +129,6 @@ fn run_planned(dir: &PoolDir, submit: &Path) -> Result<String, OperateError> {
         .env(pegasus::DIR_VARIABLE, &dir.root)
         .env("PEGASUS_METRICS", "false");
     tools::run(command.arg(submit))
-}
-
-/// How a DAG is submitted again: from its rescue file where DAGMan wrote one; else DAGMan died, and reads its node log to
-/// find what is done and what is still in the queue.
-fn again(dir: &PoolDir) -> &'static [&'static str] {
-    let rescued = dir.dag.as_ref().is_some_and(|dag| rescue_file(dag, 1).exists());
-    if rescued {
-        &[]
-    } else {
-        &["-update_submit", "-dorecov"]
-    }
 }
 
 fn submit_dag(dir: &PoolDir, options: &[&str]) -> Result<String, OperateError> {
