@@ -51,6 +51,8 @@ pub enum Happening {
     },
     /// It lost its machine.
     Evicted(Used),
+    /// It ended, and waits in the queue to be tried again.
+    Requeued(Ending, Used),
     /// It ended.
     Terminated(Ending, Used),
     /// It uses this much memory.
@@ -190,7 +192,10 @@ fn happening(number: u16, title: &str, body: &[&str]) -> Option<Happening> {
         1 => Happening::Executing {
             host: host(title, body),
         },
-        4 => Happening::Evicted(used(body)),
+        4 => match ending(body).filter(|_| body.iter().any(|line| line.contains("requeued"))) {
+            Some(ending) => Happening::Requeued(ending, used(body)),
+            None => Happening::Evicted(used(body)),
+        },
         5 => Happening::Terminated(ending(body)?, used(body)),
         6 => memory(title, body).map_or(Happening::Other(6), Happening::Memory),
         9 => Happening::Aborted {

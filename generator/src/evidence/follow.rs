@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    dag_file::{self, DagFile, NodeKind},
+    dag_file::{self, DagFile, Node, NodeKind},
     dagman_out, event_log,
     nodes::Nodes,
     tail::{Tail, read_text},
@@ -36,6 +36,8 @@ pub struct FollowError {
 #[derive(Debug)]
 pub struct Follow {
     path: PathBuf,
+    /// Where DAGMan works: names in the DAG are relative to it.
+    folder: PathBuf,
     nodes: Nodes,
     node_log: Tail,
     dagman_out: Tail,
@@ -53,13 +55,14 @@ impl Follow {
     /// # Errors
     /// [`FollowError`]: a file is unreadable or too large.
     pub fn open(path: &Path) -> Result<Self, FollowError> {
-        Self::nested(path, 0)
+        Self::nested(path, folder_of(path), 0)
     }
 
-    fn nested(path: &Path, nested: usize) -> Result<Self, FollowError> {
-        let dag = read_dag(path, 0)?;
+    fn nested(path: &Path, folder: &Path, nested: usize) -> Result<Self, FollowError> {
+        let dag = read_dag(path, folder, 0)?;
         let mut follow = Self {
             path: path.to_owned(),
+            folder: folder.to_owned(),
             nodes: Nodes::new(dag),
             node_log: Tail::new(beside(path, "nodes.log")),
             dagman_out: Tail::new(beside(path, "dagman.out")),
@@ -79,6 +82,15 @@ impl Follow {
     /// The DAG file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The submit file of a node, and the folder from which it is submitted.
+    pub fn submit_file(&self, node: &Node) -> (PathBuf, PathBuf) {
+        let folder = node
+            .dir
+            .as_ref()
+            .map_or(self.folder.clone(), |dir| self.folder.join(dir));
+        (folder.join(&node.file), folder)
     }
 
     /// Its nodes.
@@ -164,27 +176,37 @@ impl Follow {
         if self.nested >= MOST_NESTED {
             return Ok(());
         }
-        let folder = self.path.parent().unwrap_or(Path::new("."));
         for (index, node) in self.nodes.all().iter().enumerate() {
             let known = self.below.get(&index).map_or(0, Vec::len);
-            let files = match node.kind {
+            let (file, folder) = self.submit_file(node);
+            let found: Vec<(PathBuf, PathBuf)> = match node.kind {
                 NodeKind::SubDag if known > 0 => continue,
-                NodeKind::SubDag => sub_dag(folder, node.dir.as_deref(), &node.file),
+                NodeKind::SubDag => Some((file, folder))
+                    .into_iter()
+                    .filter(|(file, _)| file.is_file())
+                    .collect(),
                 NodeKind::Job if is_sub_workflow(&node.name) => {
                     if known > 0 && self.nodes.attempts(index).len() <= known {
                         continue;
                     }
-                    planned(&folder.join(&node.file))
+                    let planned = planned(&file).into_iter();
+                    planned
+                        .map(|dag| (dag.clone(), folder_of(&dag).to_owned()))
+                        .collect()
                 }
                 NodeKind::Job | NodeKind::Beside => continue,
             };
-            for file in files.into_iter().skip(known) {
-                let below = Follow::nested(&file, self.nested + 1)?;
+            for (file, folder) in found.into_iter().skip(known) {
+                let below = Follow::nested(&file, &folder, self.nested + 1)?;
                 self.below.entry(index).or_default().push(below);
             }
         }
         Ok(())
     }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
 }
 
 /// Whether a node of a Pegasus DAG plans and runs a sub-workflow.
@@ -221,7 +243,7 @@ fn kept_logs(dag: &Path) -> impl Iterator<Item = PathBuf> {
         .take_while(|path| path.exists())
 }
 
-fn read_dag(path: &Path, nested: usize) -> Result<DagFile, FollowError> {
+fn read_dag(path: &Path, folder: &Path, nested: usize) -> Result<DagFile, FollowError> {
     let failed = |source| FollowError {
         path: path.to_owned(),
         source,
@@ -231,22 +253,11 @@ fn read_dag(path: &Path, nested: usize) -> Result<DagFile, FollowError> {
     let mut dag = dag_file::parse(&text);
     if nested < MOST_NESTED {
         for splice in dag.splices.clone() {
-            let file = path.parent().unwrap_or(Path::new(".")).join(&splice.file);
-            dag.take_in(&splice, read_dag(&file, nested + 1)?);
+            dag.take_in(&splice, read_dag(&folder.join(&splice.file), folder, nested + 1)?);
         }
     }
     dag.tie();
     Ok(dag)
-}
-
-/// The file of a sub-DAG, once it is there: DAGMan looks for it in the folder it submits the node from.
-fn sub_dag(folder: &Path, dir: Option<&str>, file: &str) -> Vec<PathBuf> {
-    let inside = dir.map(|dir| folder.join(dir).join(file));
-    let found = inside
-        .into_iter()
-        .chain([folder.join(file)])
-        .find(|path| path.is_file());
-    found.into_iter().collect()
 }
 
 /// The DAGs Pegasus made of a sub-workflow, one for each time it planned it: `sub_ID.000/NAME-0.dag` and so on, in the
@@ -285,4 +296,43 @@ fn numbered(submit: &Path, folder: &str, dag: &str) -> Vec<PathBuf> {
     let mut numbered: Vec<_> = numbered.filter(|(_, path)| path.is_file()).collect();
     numbered.sort();
     numbered.into_iter().map(|(_, path)| path).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_a_sub_dag_are_relative_to_where_its_dagman_works() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(folder_of(&path)).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write(
+            "e.dag",
+            "SUBDAG EXTERNAL r1 rounds/r1.dag\nSUBDAG EXTERNAL r2 r2.dag DIR second\nSUBDAG EXTERNAL r3 later.dag\n",
+        );
+        write("rounds/r1.dag", "JOB a jobs/a.sub\n");
+        write("second/r2.dag", "JOB b b.sub DIR inner\nSPLICE s s.dag\n");
+        write("second/s.dag", "JOB c c.sub\n");
+        let mut follow = Follow::open(&folder.path().join("e.dag")).unwrap();
+        let at = |follow: &Follow, node: usize, inner: usize| {
+            let below = &follow.below(node)[0];
+            let (file, _) = below.submit_file(&below.nodes().all()[inner]);
+            file.strip_prefix(folder.path()).unwrap().display().to_string()
+        };
+        assert_eq!(at(&follow, 0, 0), "jobs/a.sub");
+        assert_eq!(at(&follow, 1, 0), "second/inner/b.sub");
+        assert_eq!(at(&follow, 1, 1), "second/c.sub");
+        assert!(follow.below(2).is_empty());
+        write("later.dag", "JOB d d.sub\n");
+        follow.refresh().unwrap();
+        assert_eq!(
+            follow.below(2)[0].nodes().all()[0].name,
+            "d",
+            "a DAG written while the run goes on"
+        );
+    }
 }

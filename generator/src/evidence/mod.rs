@@ -32,7 +32,7 @@ mod zone;
 pub use follow::{Follow, FollowError, kept_log, lock_file, rescue_file};
 pub use local::{Engine, LocalJob, LocalRun};
 pub use nodes::{Attempt, Life, NodeState, Nodes};
-pub use observed::{Job, Observed, Phase, Recorded, Role, System, Try};
+pub use observed::{Job, Observed, Phase, Recorded, Role, Submit, System, Try};
 pub use output::Output;
 pub use pool_run::{PoolError, PoolRun};
 pub use submit_dir::{SubmitDir, newest};

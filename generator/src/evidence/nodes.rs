@@ -185,6 +185,9 @@ impl Nodes {
                 if let Some(attempt) = run.attempt(event.job) {
                     attempt.on(what, event.at);
                 }
+                if matches!(what, Happening::Requeued(..)) {
+                    run.begin(event.job, event.at, Source::NodeLog);
+                }
             }
         }
     }
@@ -356,7 +359,7 @@ impl NodeRun {
         for attempt in self
             .attempts
             .iter_mut()
-            .filter(|attempt| attempt.job.cluster == cluster)
+            .filter(|attempt| attempt.job.cluster == cluster && !attempt.requeued)
         {
             attempt.post = Some(ending);
             attempt.phase = Phase::Over;
@@ -381,7 +384,7 @@ impl NodeRun {
         let current = self
             .attempts
             .iter()
-            .filter(|attempt| Some(attempt.job.cluster) == last);
+            .filter(|attempt| Some(attempt.job.cluster) == last && !attempt.requeued);
         let state = current
             .map(|attempt| match attempt.state(node) {
                 // It left the queue under the DAGMan before: this one begins anew.
@@ -417,7 +420,7 @@ impl NodeRun {
         let mut clusters: Vec<u64> = Vec::new();
         let mut final_code = false;
         let mut removed_with_dagman = false;
-        for attempt in tries.filter(|attempt| attempt.state(node) == NodeState::Failed) {
+        for attempt in tries.filter(|attempt| attempt.state(node) == NodeState::Failed && !attempt.requeued) {
             clusters.push(attempt.job.cluster);
             final_code = node.unless_exit.is_some_and(|code| attempt.code() == Some(code));
             removed_with_dagman = attempt.is_removed_with_dagman();

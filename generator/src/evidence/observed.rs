@@ -1,6 +1,6 @@
 //! What is known of a run, whoever runs it.
 
-use std::{path::Path, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use super::{
     event_log::{Ending, Hold, QueueId, Used},
@@ -100,8 +100,8 @@ pub enum Role {
 pub struct Try {
     /// Its id in the queue, on a pool.
     pub queue: Option<QueueId>,
-    /// The submit file, on a pool.
-    pub submit: Option<Arc<Path>>,
+    /// What it was submitted by, on a pool.
+    pub submit: Option<Arc<Submit>>,
     /// When it was submitted.
     pub submitted: Stamp,
     /// When its process started; none if it never did.
@@ -132,6 +132,15 @@ pub struct Try {
     pub evictions: u32,
     /// The record's own account, for runs that write one.
     pub recorded: Option<Recorded>,
+}
+
+/// What a job on a pool was submitted by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submit {
+    /// The submit file.
+    pub file: PathBuf,
+    /// The folder that names in it are relative to.
+    pub from: PathBuf,
 }
 
 /// What a record says of a try.

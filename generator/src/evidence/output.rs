@@ -11,7 +11,7 @@ use std::{
 use super::{
     event_log::QueueId,
     kickstart::{self, Invocation},
-    observed::{Job, System, Try},
+    observed::{Job, Submit, System, Try},
     tail::read_text,
 };
 
@@ -45,7 +45,7 @@ impl Output {
         };
         match system {
             System::Local => Self::default(),
-            System::Pegasus => of_pegasus(submit, attempt.queue),
+            System::Pegasus => of_pegasus(&submit.file, attempt.queue),
             System::Dagman => of_dagman(submit, node_name(job), attempt.queue),
         }
     }
@@ -113,7 +113,7 @@ fn of_pegasus(submit: &Path, queue: Option<QueueId>) -> Output {
     }
 }
 
-fn of_dagman(submit: &Path, node: &str, queue: Option<QueueId>) -> Output {
+fn of_dagman(submit: &Submit, node: &str, queue: Option<QueueId>) -> Output {
     let path = named_in(submit, node, queue);
     Output {
         invocation: None,
@@ -123,8 +123,8 @@ fn of_dagman(submit: &Path, node: &str, queue: Option<QueueId>) -> Output {
 }
 
 /// The file a submit file names for stderr, where only well-known macros are in its name.
-fn named_in(submit: &Path, node: &str, queue: Option<QueueId>) -> Option<PathBuf> {
-    let text = read_text(submit, MAX_SUBMIT_BYTES).ok().flatten()?;
+fn named_in(submit: &Submit, node: &str, queue: Option<QueueId>) -> Option<PathBuf> {
+    let text = read_text(&submit.file, MAX_SUBMIT_BYTES).ok().flatten()?;
     let value = |wanted: &str| {
         text.lines().rev().find_map(|line| {
             let (key, value) = line.split_once('=')?;
@@ -149,8 +149,7 @@ fn named_in(submit: &Path, node: &str, queue: Option<QueueId>) -> Option<PathBuf
     if name.contains("$(") {
         return None;
     }
-    let folder = submit.parent().unwrap_or(Path::new("."));
-    let from = value("initialdir").map_or(folder.to_owned(), |dir| folder.join(dir));
+    let from = value("initialdir").map_or(submit.from.clone(), |dir| submit.from.join(dir));
     Some(from.join(name)).filter(|path| path.is_file())
 }
 

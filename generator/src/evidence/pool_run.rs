@@ -15,7 +15,7 @@ use super::{
     manifest::{self, ManifestJob},
     metrics,
     nodes::{Attempt, Life, NodeState, Nodes, Phase as JobPhase},
-    observed::{Job, Observed, Phase, Role, System, Try},
+    observed::{Job, Observed, Phase, Role, Submit, System, Try},
     tail::{read_beginning, read_text},
     time::LocalTime,
     zone::Zone,
@@ -166,7 +166,8 @@ fn collect(dag: &Follow, prefix: &str, run: &PoolRun, zone: &mut Zone, jobs: &mu
         let mut job = identify(node, prefix, run);
         job.state = state;
         job.error = nodes.error(index).map(str::to_owned);
-        let submit: Arc<Path> = submit_file(dag.path(), node).into();
+        let (file, from) = dag.submit_file(node);
+        let submit = Arc::new(Submit { file, from });
         let attempts = nodes.attempts(index).iter();
         job.attempts = attempts
             .map(|attempt| tried(attempt, nodes.succeeded(index, attempt), submit.clone(), zone))
@@ -272,13 +273,7 @@ fn foreign_kind(node: &Node, system: System) -> String {
     }
 }
 
-fn submit_file(dag: &Path, node: &Node) -> PathBuf {
-    let folder = dag.parent().unwrap_or(Path::new("."));
-    let inside = node.dir.as_ref().map(|dir| folder.join(dir));
-    inside.unwrap_or(folder.to_owned()).join(&node.file)
-}
-
-fn tried(attempt: &Attempt, succeeded: bool, submit: Arc<Path>, zone: &mut Zone) -> Try {
+fn tried(attempt: &Attempt, succeeded: bool, submit: Arc<Submit>, zone: &mut Zone) -> Try {
     Try {
         queue: Some(attempt.job),
         submit: Some(submit),

@@ -36,6 +36,8 @@ pub struct Attempt {
     pub used: Used,
     /// How often it lost its machine and went to another; not where it was held or removed.
     pub evictions: u32,
+    /// Whether the queue itself tries the job again after it.
+    pub requeued: bool,
     /// It lost its machine and did nothing since.
     astray: bool,
     pub(super) source: Source,
@@ -79,6 +81,7 @@ impl Attempt {
             hold: None,
             used: Used::default(),
             evictions: 0,
+            requeued: false,
             astray: false,
             source,
         }
@@ -116,7 +119,8 @@ impl Attempt {
                 self.astray = true;
                 self.enter(Phase::Idle, at);
             }
-            Happening::Terminated(ending, used) => {
+            Happening::Requeued(ending, used) | Happening::Terminated(ending, used) => {
+                self.requeued = matches!(what, Happening::Requeued(..));
                 self.used = used.over(self.used);
                 self.ending = Some(*ending);
                 self.end(at);
@@ -158,6 +162,7 @@ impl Attempt {
             Phase::Idle => NodeState::Queued,
             Phase::Running | Phase::OutOfReach => NodeState::Running,
             Phase::Held => NodeState::Held,
+            Phase::Over if self.requeued => NodeState::Failed,
             Phase::Over => match (node.post, self.post, self.ending) {
                 (_, Some(Ending::Exit(0)), _) => NodeState::Done,
                 (_, Some(_), _) => NodeState::Failed,

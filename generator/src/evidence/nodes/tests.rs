@@ -203,3 +203,18 @@ fn a_node_of_several_jobs_is_as_far_as_the_one_that_is_least() {
     scene.0.on_event(&event_log::parse(text.as_bytes()).events[0]);
     assert_eq!(scene.states(), "quuu");
 }
+
+#[test]
+fn a_job_that_the_queue_itself_tries_again_has_a_try_each_time() {
+    let mut scene = Scene::new();
+    scene.submit(2, "a").event(1, 2, "\tSlotName: slot1@w1");
+    let requeued = "\t(1) Job terminated and was requeued\n\t(1) Normal termination (return value 20)";
+    scene.event(4, 2, requeued);
+    assert_eq!(scene.states(), "quuu");
+    scene.event(1, 2, "\tSlotName: slot1@w2").ends(2, 0);
+    assert_eq!(scene.states(), "Drru");
+    let tries = scene.0.attempts(0);
+    assert_eq!((tries[0].code(), tries[1].code()), (Some(20), Some(0)));
+    assert_eq!(tries[1].evictions, 0, "no machine was lost");
+    assert!(!scene.0.succeeded(0, &tries[0]) && scene.0.succeeded(0, &tries[1]));
+}
