@@ -89,7 +89,11 @@ impl PoolRun {
         }
         let mut jobs = BTreeMap::new();
         let mut zone = std::mem::take(&mut self.zone);
-        collect(&self.dag, "", self, &mut zone, &mut jobs);
+        let above = Above {
+            prefix: String::new(),
+            state: NodeState::Running,
+        };
+        collect(&self.dag, &above, self, &mut zone, &mut jobs);
         self.zone = zone;
         for (name, described) in &self.manifest {
             if !jobs.contains_key(name) {
@@ -157,14 +161,14 @@ fn read_manifest(path: &Path) -> Result<HashMap<String, ManifestJob>, PoolError>
     Ok(jobs.into_iter().map(|job| (job.job.clone(), job)).collect())
 }
 
-fn collect(dag: &Follow, prefix: &str, run: &PoolRun, zone: &mut Zone, jobs: &mut BTreeMap<String, Job>) {
+fn collect(dag: &Follow, above: &Above, run: &PoolRun, zone: &mut Zone, jobs: &mut BTreeMap<String, Job>) {
     let nodes = dag.nodes();
     for (index, (node, state)) in nodes.all().iter().zip(nodes.states()).enumerate() {
         if node.kind == NodeKind::Beside {
             continue;
         }
-        let mut job = identify(node, prefix, run);
-        job.state = state;
+        let mut job = identify(node, &above.prefix, run);
+        job.state = above.holds_back(state);
         job.error = nodes.error(index).map(str::to_owned);
         let (file, from) = dag.submit_file(node);
         let submit = Arc::new(Submit { file, from });
@@ -177,9 +181,29 @@ fn collect(dag: &Follow, prefix: &str, run: &PoolRun, zone: &mut Zone, jobs: &mu
             Some(known) => known.planned_again(job),
             None => drop(jobs.insert(name, job)),
         }
-        let inner = format!("{prefix}{}/", node.name);
+        let inner = Above {
+            prefix: format!("{}{}/", above.prefix, node.name),
+            state: above.holds_back(state),
+        };
         for below in dag.below(index) {
             collect(below, &inner, run, zone, jobs);
+        }
+    }
+}
+
+/// The node that a DAG is the DAG of; of the whole run, one that runs.
+struct Above {
+    /// What the names of its nodes begin with.
+    prefix: String,
+    state: NodeState,
+}
+
+impl Above {
+    /// A node that could start waits for what its DAG waits for.
+    fn holds_back(&self, state: NodeState) -> NodeState {
+        match (self.state, state) {
+            (NodeState::Unready | NodeState::Futile, NodeState::Ready | NodeState::Unready) => self.state,
+            _ => state,
         }
     }
 }
@@ -292,5 +316,40 @@ fn tried(attempt: &Attempt, succeeded: bool, submit: Arc<Submit>, zone: &mut Zon
         used: attempt.used,
         evictions: attempt.evictions,
         recorded: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn jobs_of_a_dag_that_waits_wait_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        write(
+            "e.dag",
+            "JOB a a.sub\nSUBDAG EXTERNAL r r.dag\nPARENT a CHILD r\n",
+        );
+        write("r.dag", "JOB b b.sub\nJOB c c.sub\nPARENT b CHILD c\n");
+        let states = |out: &str| {
+            write("e.dag.dagman.out", out);
+            let (dag, none) = (folder.path().join("e.dag"), folder.path().join("none"));
+            let mut run = PoolRun::open(System::Dagman, "e", &dag, &none).unwrap();
+            let jobs = run.observed().jobs;
+            jobs.iter()
+                .map(|job| (job.name.clone(), job.state))
+                .collect::<Vec<_>>()
+        };
+        let all = |a, others| {
+            let names = [("a", a), ("r", others), ("r/b", others), ("r/c", others)];
+            names.map(|(name, state)| (name.to_owned(), state)).to_vec()
+        };
+        assert_eq!(states(""), all(NodeState::Ready, NodeState::Unready));
+        let failed =
+            "01/05/26 09:00:00       Node Name: a\n01/05/26 09:00:00           Error: Job submit failed\n";
+        assert_eq!(states(failed), all(NodeState::Failed, NodeState::Futile));
     }
 }
