@@ -32,11 +32,12 @@ const STAGES: &[(&str, &[&str])] = &[
     ("emit", &["check", "plan"]),
     ("record", &[]),
     ("engine", &["check", "plan", "record"]),
+    ("evidence", &["plan", "record"]),
     ("report", &["plan", "record"]),
     (
         "ops",
         &[
-            "diag", "spec", "check", "plan", "emit", "record", "engine", "report",
+            "diag", "spec", "check", "plan", "emit", "record", "engine", "evidence", "report",
         ],
     ),
     ("cli", &["diag", "engine", "ops", "plan", "record"]),

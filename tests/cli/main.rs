@@ -1,5 +1,8 @@
 //! The command line as others script it: commands, exit codes, and what goes to stdout.
 
+mod operate;
+mod operate_pegasus;
+
 use std::{fs, path::Path, process::Output};
 
 use serde_json::Value;

@@ -167,6 +167,98 @@ def dicom_files():
                 yield f"{file.name}-{bits}", content
 
 
+EVENTS = b"""\
+000 (4.000.000) 2026-01-05 09:00:00.250 Job submitted from host: <10.0.0.1:9618?alias=submit>
+    DAG Node: a
+...
+001 (4.000.000) 2026-01-05 09:00:01 Job executing on host: <10.0.0.7:9618?alias=w7&sock=x>
+\tSlotName: slot1@w7
+...
+012 (4.000.000) 2026-01-05 09:00:02 Job was held.
+\tno such file
+\tCode 12 Subcode 2
+...
+013 (4.000.000) 2026-01-05 09:00:03 Job was released.
+...
+004 (4.000.000) 2026-01-05 09:00:04 Job was evicted.
+\t\tUsr 0 00:00:01, Sys 0 00:00:00  -  Run Remote Usage
+...
+005 (4.000.000) 2026-01-05 09:00:05 Job terminated.
+\t(1) Normal termination (return value 0)
+\t5  -  Run Bytes Sent By Job
+\t   Memory (MB)          :       18      128       128
+...
+016 (4.000.000) 2026-01-05 09:00:06 POST Script terminated.
+\t(1) Normal termination (return value 1)
+    DAG Node: a
+...
+"""
+
+DAG = b"""\
+JOB a a.sub
+JOB b b.sub DIR x NOOP
+SUBDAG EXTERNAL c c.dag
+SPLICE s s.dag
+PARENT a CHILD b c
+RETRY a 2 UNLESS-EXIT 11
+SCRIPT POST a check
+DONE b
+"""
+
+DAGMAN = b"""\
+01/05/26 09:00:00 ** condor_scheduniv_exec.1.0 (CONDOR_DAGMAN) STARTING UP
+01/05/26 09:00:01 Event: ULOG_SUBMIT for HTCondor Node a (2.0.0) {01/05/26 09:00:01}
+01/05/26 09:00:02 Node a job proc (2.0.0) failed with status 9.
+01/05/26 09:00:02 Retrying node a (retry #1 of 2)...
+01/05/26 09:00:03 PRE Script of Job c failed with status 3
+01/05/26 09:00:03     2       0        1       0       0          2        3        4
+01/05/26 09:00:04       Node Name: c
+01/05/26 09:00:04           Error: PRE Script failed with status 3
+01/05/26 09:00:05 **** condor_scheduniv_exec.1.0 (condor_DAGMAN) pid 8 EXITING WITH STATUS 1
+"""
+
+KICKSTART = b"""\
+- invocation: True
+  mainjob:
+    start: 2026-01-05T09:00:01.500+00:00
+    duration: 7.250
+    usage:
+      utime: 6.0
+      stime: 0.5
+      maxrss: 1760
+    status:
+      raw: 256
+  jobids:
+    condor: 4.0
+  files:
+    f.out:
+      lfn: "f.out"
+      size: 6
+      output: True
+      sha256: 0000000000000000000000000000000000000000000000000000000000000000
+    stderr:
+      data: |
+        memory ran out
+---------------pegasus-multipart
+"""
+
+# Files of runs on pools, by the target that reads them; the small ones behind the number of their kind.
+RUNS = {
+    "event_log": {"events": EVENTS},
+    "dagman_out": {"out": DAGMAN},
+    "kickstart": {"record": KICKSTART},
+    "nodes": {"run": b"===\n".join([DAG, EVENTS, DAGMAN, b"DONE a\n"])},
+    "run_files": {
+        "braindump": b'\x00wf_uuid: "a"\nroot_wf_uuid: "a"\ntimestamp: "t"\ndax_label: "e"\ndag: "e-0.dag"\n',
+        "manifest": b'\x01{"job":"train-c0-r1","kind":"train","dataset":"nih","round":1,"client":0,"outputs":["u.safetensors"]}\n',
+        "metrics": b'\x02{"start_time":1.5,"end_time":2,"exitcode":0,"rescue_dag_number":0,"jobs":1,"jobs_failed":0,'
+        b'"jobs_succeeded":1,"dag_jobs":0,"dag_jobs_failed":0,"dag_jobs_succeeded":0,"total_jobs":1}',
+        "node_status": b'\x03[\n  Type = "NodeStatus";\n  Node = "a";\n  NodeStatus = 5; /* "STATUS_DONE" */\n]\n',
+        "jobstate": b"\x041795350324 a SUBMIT 26.0 pool - 1\n",
+    },
+}
+
+
 def real_files():
     """Small files of the test data, if they are there."""
     folder = os.environ.get("FEDWING_DATA") or pathlib.Path(__file__).parents[3] / "shared/data"
@@ -176,7 +268,8 @@ def real_files():
 
 
 def main():
-    for target in ("reader", "aggregate", "arguments", "jpeg", "pictures", "dicom", "pytorch"):
+    targets = ("reader", "aggregate", "arguments", "jpeg", "pictures", "dicom", "pytorch", *RUNS)
+    for target in targets:
         (HERE / target).mkdir(parents=True, exist_ok=True)
     for name, content in READER.items():
         (HERE / "reader" / name).write_bytes(content)
@@ -202,6 +295,9 @@ def main():
         # The pickles are at either end; the weights between them are no structure.
         content = file.read_bytes()
         (HERE / "pytorch" / file.name).write_bytes(content[:6000] + content[-2000:] if len(content) > 8000 else content)
+    for target, files in RUNS.items():
+        for name, content in files.items():
+            (HERE / target / name).write_bytes(content)
     for name, line in ARGUMENTS.items():
         (HERE / "arguments" / name).write_text(line.replace(" ", "\n"))
 

@@ -3,7 +3,7 @@
 # Then `experiment.sh` runs a generated workflow there, beside the local engine.
 #
 #   tests/pool/run.sh              # as root; takes minutes the first time, when the pool's packages are fetched
-#   tests/pool/run.sh 1000         # also measures that many no-op nodes
+#   tests/pool/run.sh 1000         # also measures that many no-op nodes; fedwing submits, follows, stops and continues them
 #
 # Skips aloud, with exit status 0, without root or where the packages cannot be had.
 set -euo pipefail
@@ -138,7 +138,7 @@ check_fan fan
 
 echo "== no-op nodes"
 run_noop noop 100 180
-[[ -z ${1:-} ]] || run_noop many "$1" 900
+[[ -z ${1:-} ]] || tests/pool/operate.sh "$pool" "$experiments" "$1"
 
 echo "== a host vanishes while it works"
 write_fan lost 15 site3

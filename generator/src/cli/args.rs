@@ -54,11 +54,43 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Continues a run that was killed, interrupted or failed
+    /// Hands a generated workflow to its pool
+    Submit {
+        /// The folder it was generated into, or a DAG file
+        dir: PathBuf,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tells how far a run is, on this machine or on a pool
+    Status {
+        /// The run's folder
+        dir: PathBuf,
+        /// Print the status as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows how far a run is until it ends; Ctrl-C ends only the showing
+    Watch {
+        /// The run's folder
+        dir: PathBuf,
+        /// Print a status as JSON, on one line, whenever it changes
+        #[arg(long)]
+        json: bool,
+    },
+    /// Stops a run, on this machine or on a pool, so that it can be continued
+    Cancel {
+        /// The run's folder
+        dir: PathBuf,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Continues a run that was killed, stopped or failed
     Resume {
         /// The run's folder
         dir: PathBuf,
-        /// Jobs at once; one per CPU core when not given
+        /// Jobs at once, on this machine; one per CPU core when not given
         #[arg(long, value_name = "N")]
         jobs: Option<NonZeroU32>,
         /// Print the result as JSON

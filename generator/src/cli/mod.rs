@@ -3,6 +3,8 @@
 mod args;
 mod progress;
 mod show;
+mod status;
+mod watch;
 
 use std::process::ExitCode;
 

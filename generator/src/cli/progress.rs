@@ -160,7 +160,7 @@ fn ended(end: &JobEnd<'_>) -> String {
         Outcome::Signal(signal) => format!("ended by signal {signal}"),
         Outcome::Walltime => "took longer than its walltime".to_owned(),
         Outcome::OutputMissing(files) => format!("did not write {}", files.join(", ")),
-        Outcome::NotStarted(why) => why.clone(),
+        Outcome::NotStarted(why) | Outcome::Removed(why) => why.clone(),
         Outcome::Interrupted => "interrupted".to_owned(),
     }
 }

@@ -10,11 +10,12 @@ use serde::Serialize;
 use super::{
     args::{Command, TargetArg},
     progress::Progress,
+    status, watch,
 };
 use crate::{
     diag::{Colour, Diagnostics},
     engine::Interrupt,
-    ops::{self, Exit, OpError, RunRequest, RunResult},
+    ops::{self, Exit, OpError, Resumed, RunRequest, RunResult, SubmitResult},
 };
 
 /// Runs `command` and returns the exit code.
@@ -78,12 +79,41 @@ fn execute(command: Command) -> Result<Exit, OpError> {
             };
             show_run(&ops::run(&source, &dir, &request, Progress::new)?, json)
         }
+        Command::Submit { dir, json } => {
+            show_submitted(&ops::submit(&dir)?, json);
+            Ok(Exit::Done)
+        }
+        Command::Status { dir, json } => {
+            let status = ops::status(&dir)?;
+            if json {
+                print_json(&status);
+            } else {
+                print!("{}", status::text(&status, status::ALL_ROUNDS));
+            }
+            Ok(Exit::Done)
+        }
+        Command::Watch { dir, json } => watch::watch(&dir, json),
+        Command::Cancel { dir, json } => {
+            let result = ops::cancel(&dir)?;
+            if json {
+                print_json(&result);
+            } else {
+                println!("{}", status::cancelled(&result));
+            }
+            Ok(Exit::Done)
+        }
         Command::Resume { dir, jobs, json } => {
             let request = RunRequest {
                 jobs,
                 interrupt: interrupt()?,
             };
-            show_run(&ops::resume(&dir, &request, Progress::new)?, json)
+            match ops::resume(&dir, &request, Progress::new)? {
+                Resumed::Local(result) => show_run(&result, json),
+                Resumed::Pool(result) => {
+                    show_submitted(&result, json);
+                    Ok(Exit::Done)
+                }
+            }
         }
         Command::Report { dir, json } => {
             let result = ops::report(&dir)?;
@@ -100,6 +130,18 @@ fn execute(command: Command) -> Result<Exit, OpError> {
         }
         Command::Explain { code, json } => Ok(explain(&code, json)),
     }
+}
+
+fn show_submitted(result: &SubmitResult, json: bool) {
+    if json {
+        print_json(result);
+        return;
+    }
+    if let Some(cluster) = result.cluster {
+        eprintln!("DAGMan is job {cluster} in the queue");
+    }
+    println!("{}", result.dir.display());
+    eprintln!("help: `fedwing watch {}` follows it", result.dir.display());
 }
 
 fn interrupt() -> Result<Interrupt, OpError> {

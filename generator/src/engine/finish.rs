@@ -320,7 +320,7 @@ fn retry_can_help(outcome: &Outcome, left: Left) -> Retry {
         Outcome::Signal(_) => Retry::CanHelp,
         // It used all the time it asked for and would again; what is not there does not come by waiting.
         Outcome::Walltime | Outcome::OutputMissing(_) | Outcome::NotStarted(_) => Retry::Useless,
-        Outcome::Done | Outcome::Interrupted => Retry::Useless,
+        Outcome::Done | Outcome::Interrupted | Outcome::Removed(_) => Retry::Useless,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use super::check::CheckResult;
+use super::{OperateError, check::CheckResult};
 use crate::{emit, engine, plan, report};
 
 /// The exit codes of `fedwing`.
@@ -59,7 +59,8 @@ pub enum OpError {
         path: PathBuf,
     },
     /// The folder holds no run.
-    #[error("`{}` holds no run; give the folder that `fedwing run` was given as `--dir`", path.display())]
+    #[error("`{}` holds no run; give the folder that `fedwing run` was given as `--dir`, or one a workflow was \
+             generated into", path.display())]
     HoldsNoRun {
         /// The folder.
         path: PathBuf,
@@ -91,6 +92,9 @@ pub enum OpError {
     /// The engine cannot run.
     #[error("the run cannot go on")]
     Engine(#[from] engine::EngineError),
+    /// The run cannot be submitted, followed, stopped or continued.
+    #[error(transparent)]
+    Operate(#[from] OperateError),
     /// The report cannot be made.
     #[error("the report cannot be made")]
     Report(#[from] report::ReportError),
@@ -112,6 +116,7 @@ impl OpError {
             | OpError::Signals(_) => Exit::Environment,
             OpError::Rejected(_) | OpError::Workflow(_) => Exit::Rejected,
             OpError::Plan(_) => Exit::Unexpected,
+            OpError::Operate(error) => error.exit(),
         }
     }
 }

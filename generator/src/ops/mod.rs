@@ -1,14 +1,17 @@
 //! What fedwing does: one function per command, each with one versioned result type.
 //!
 //! The edges (command line, agents) only parse arguments, call these and show what comes back. Start at [`check`],
-//! [`generate`], [`run`], [`resume`] and [`report`].
+//! [`generate`], [`run`], [`submit`], [`status`], [`resume`] and [`report`].
 
 mod check;
 mod error;
 mod explain;
 mod generate;
+mod operate;
+mod pool_record;
 mod programs;
 mod report;
+mod resume;
 mod run;
 mod source;
 mod workflow;
@@ -21,8 +24,13 @@ pub use check::{CheckResult, check};
 pub use error::{Exit, OpError};
 pub use explain::{Explanation, explain, schema};
 pub use generate::{GenerateResult, Target, generate};
+pub use operate::{
+    CancelResult, Counts, FailedJob, HeldJob, KindStatus, OperateError, RoundStatus, RunState, Status,
+    SubmitResult, SystemName, Watch, cancel, status, submit,
+};
 pub use report::{ReportResult, report};
-pub use run::{DatasetResult, RunRequest, RunResult, resume, run};
+pub use resume::{Resumed, resume};
+pub use run::{DatasetResult, RunRequest, RunResult, run};
 
 /// Refuses a folder that holds something; one that does not exist is fine.
 fn require_empty(folder: &Path) -> Result<(), OpError> {

@@ -5,8 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{error::OpError, write_text};
+use super::{
+    error::OpError,
+    operate::{Found, Observer, OperateError, PoolDir},
+    pool_record, write_text,
+};
 use crate::{
+    evidence::Phase,
     record::RunDir,
     report::{self, Report},
 };
@@ -30,16 +35,17 @@ impl ReportResult {
 /// Makes the report of the run in `dir` and writes it into the run's folder.
 ///
 /// # Errors
-/// [`OpError::HoldsNoRun`]; [`OpError::Report`] when the record or a file it names cannot be read or was changed;
+/// [`OpError::HoldsNoRun`]; [`OpError::Operate`] when a pool's run was not begun; [`OpError::Report`] when the record or a file it names cannot be read or was changed;
 /// [`OpError::Write`] or [`OpError::WriteWhole`] when the report cannot be written.
 pub fn report(dir: &Path) -> Result<ReportResult, OpError> {
-    let dir = RunDir::new(dir);
-    if !dir.record().exists() {
-        return Err(OpError::HoldsNoRun {
-            path: dir.root().to_owned(),
-        });
-    }
-    let report = report::build(&dir)?;
+    let (dir, report) = match Found::at(dir)? {
+        Found::Local(_) => {
+            let dir = RunDir::new(dir);
+            let report = report::build(&dir)?;
+            (dir, report)
+        }
+        Found::Pool(pool) => (pool.run_dir(), of_pool(pool)?),
+    };
     let folder = dir.report();
     fs::create_dir_all(&folder).map_err(|source| OpError::Write {
         path: folder.clone(),
@@ -50,4 +56,15 @@ pub fn report(dir: &Path) -> Result<ReportResult, OpError> {
     write_text(&folder.join("report.md"), &report::markdown(&report))?;
     write_text(&folder.join("report.json"), &report::json(&report))?;
     Ok(ReportResult { report, html })
+}
+
+/// The report of a run on a pool, from the events its files tell.
+fn of_pool(dir: PoolDir) -> Result<Report, OpError> {
+    let mut observer = Observer::new(Found::Pool(dir.clone()))?;
+    let observed = observer.look()?;
+    if matches!(observed.phase, Phase::NotSubmitted | Phase::Waiting) {
+        return Err(OperateError::NotSubmitted { folder: dir.root }.into());
+    }
+    let events = pool_record::events(&dir, &observed)?;
+    Ok(report::from_events(&dir.run_dir(), events)?)
 }

@@ -122,7 +122,7 @@ pub fn run<O: Observer>(
     finish(&run_dir, outcome?, runnable.warnings)
 }
 
-/// Continues the run in `dir`, doing again only what is missing or changed, then makes the report.
+/// Continues the run on this machine in `dir`, doing again only what is missing or changed, then makes the report.
 ///
 /// # Errors
 /// [`OpError`] before any job ran; a job that fails is a result, not an error.

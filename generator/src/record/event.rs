@@ -153,6 +153,8 @@ pub enum Outcome {
     NotStarted(String),
     /// Ended by us because the run was interrupted.
     Interrupted,
+    /// Taken from its machine or its queue by others, for this reason: a pool's policy, a person.
+    Removed(String),
 }
 
 impl fmt::Display for Outcome {
@@ -175,6 +177,7 @@ impl fmt::Display for Outcome {
             }
             Self::NotStarted(reason) => write!(f, "was not started: {reason}"),
             Self::Interrupted => f.write_str("was ended because the run was interrupted"),
+            Self::Removed(reason) => write!(f, "was removed: {reason}"),
         }
     }
 }

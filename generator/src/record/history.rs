@@ -142,7 +142,8 @@ impl History {
         self.outcome == Some(RunOutcome::Done)
     }
 
-    pub(super) fn begin(first: Event) -> Option<Self> {
+    /// What a first event says; none if it is not [`Event::RunStarted`].
+    pub fn begin(first: Event) -> Option<Self> {
         let Event::RunStarted {
             fedwing_record: _,
             at,
@@ -179,7 +180,8 @@ impl History {
         })
     }
 
-    pub(super) fn add(&mut self, event: Event) {
+    /// Takes in the next event.
+    pub fn add(&mut self, event: Event) {
         let position = self.events;
         self.events += 1;
         match event {

@@ -9,42 +9,54 @@ use sha2::{Digest, Sha256};
 
 /// A run's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunDir(PathBuf);
+pub struct RunDir {
+    root: PathBuf,
+    files: &'static str,
+}
 
 impl RunDir {
     /// The run in `root`; nothing is created.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self(root.into())
+        Self {
+            root: root.into(),
+            files: "files",
+        }
+    }
+
+    /// The run in `root` whose files arrive in the folder `files` of it.
+    #[must_use]
+    pub fn with_files_in(self, files: &'static str) -> Self {
+        Self { files, ..self }
     }
 
     /// The folder itself.
     pub fn root(&self) -> &Path {
-        &self.0
+        &self.root
     }
 
     /// The specification the run was started from, as written.
     pub fn spec(&self) -> PathBuf {
-        self.0.join("spec.yml")
+        self.root.join("spec.yml")
     }
 
     /// The events, one JSON object a line.
     pub fn record(&self) -> PathBuf {
-        self.0.join("record.jsonl")
+        self.root.join("record.jsonl")
     }
 
     /// Every file jobs wrote or read, by logical name.
     pub fn files(&self) -> PathBuf {
-        self.0.join("files")
+        self.root.join(self.files)
     }
 
     /// The directories of jobs that are running or failed.
     pub fn jobs(&self) -> PathBuf {
-        self.0.join("jobs")
+        self.root.join("jobs")
     }
 
     /// Output of jobs: `<job>.<attempt>.out` and `.err`.
     pub fn logs(&self) -> PathBuf {
-        self.0.join("logs")
+        self.root.join("logs")
     }
 
     /// The directory of `job` while it runs, and after it failed.
@@ -63,7 +75,7 @@ impl RunDir {
 
     /// The report: `report.html`, `report.md`, `report.json`.
     pub fn report(&self) -> PathBuf {
-        self.0.join("report")
+        self.root.join("report")
     }
 }
 

@@ -376,6 +376,7 @@ fn ending(outcome: &Outcome) -> (AttemptOutcome, Option<String>) {
         Outcome::Walltime => "ended at its walltime".to_owned(),
         Outcome::OutputMissing(files) => format!("exit code 0 without its output {}", files.join(", ")),
         Outcome::NotStarted(reason) => format!("never started: {reason}"),
+        Outcome::Removed(reason) => format!("removed: {reason}"),
     };
     (AttemptOutcome::Failed, Some(detail))
 }

@@ -24,7 +24,7 @@ pub use write::{WriteError, write};
 const PEGASUS_VERSION: &str = "5.0.4";
 
 /// The variable that names the emitted directory in its catalogs.
-const DIR_VARIABLE: &str = "PEGASUS_FEDWING_DIR";
+pub const DIR_VARIABLE: &str = "PEGASUS_FEDWING_DIR";
 
 /// The namespace of our transformations.
 const NAMESPACE: &str = "fedwing";

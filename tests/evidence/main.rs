@@ -1,0 +1,3 @@
+//! What runs on a pool leave behind, read as it is.
+
+mod corpus;
