@@ -7,9 +7,8 @@
 
 use std::time::Instant;
 
-use burn::tensor::{Device, Tensor, TensorData};
 use contract::recipe::Precision;
-use fl_client::ops::{ConvOptions, Slide, conv2d, grouped_conv2d};
+use fl_client::ops::{ConvOptions, Device, Slide, Tensor, TensorData, conv2d, grouped_conv2d};
 use rayon::prelude::*;
 
 /// As in `fl-client`, so that the costs are its own.

@@ -39,7 +39,9 @@ mod block_tests;
 #[cfg(test)]
 mod tests;
 
-use burn::{backend::Dispatch, tensor::Tensor};
+use burn::backend::Dispatch;
+/// What the functions here take, and what makes it.
+pub use burn::tensor::{Device, Tensor, TensorData};
 
 pub(crate) use bf16::is_fast as multiplies_bf16;
 pub use blocks::{gate, grouped_conv2d, halve, join, plane_means, silu};
