@@ -27,7 +27,10 @@ SPEC
   chown -R 1000:1000 "$experiments"/{bin,nih1000,flat.yml,rounds.yml}
 }
 
-generate() { "$pool" run bin/fedwing generate "$1.yml" -o "$1" --target dagman >/dev/null 2>&1 || fail "$1 is not generated"; }
+generate() {
+  local said
+  said=$("$pool" run bin/fedwing generate "$1.yml" -o "$1" --target dagman 2>&1) || fail "$1 is not generated: $said"
+}
 
 submit_experiment() { "$pool" run "$1/submit.sh" >"$experiments/$1.submitted"; }
 
@@ -151,7 +154,7 @@ PYTHON
       echo "  site$site: {clients: [$site], data: /srv/site, condor: {requirements: 'FedwingSite == \"site$site\"'}}"
     done
     echo "privacy: {data_stays_at_site: true}"
-  } >"$experiments/sites.yml"
+  } >"$experiments/stay.yml"
 }
 
 # Bytes that HTCondor moved to and from jobs.
@@ -161,12 +164,12 @@ moved() { cat "$experiments/$1"/*.nodes.log | awk '/^005 /{over=1} /Total Bytes 
 stay_at_sites() {
   local begun=$SECONDS shards
   share_out_images
-  generate sites
-  submit_experiment sites
-  wait_for_end sites 1 0 240
-  echo "complete after $((SECONDS - begun)) s; $(moved sites) bytes moved, without sites $(moved flat)"
-  check_events sites
-  check_models sites
+  generate stay
+  submit_experiment stay
+  wait_for_end stay 1 0 240
+  echo "complete after $((SECONDS - begun)) s; $(moved stay) bytes moved, without sites $(moved flat)"
+  check_events stay
+  check_models stay
   shards=$(find "$experiments/sites" -path '*/fedwing/*' -name '*.shard.safetensors' | sed "s,$experiments/sites/,,;s,/.*\.nih\., ,;s,\..*,," | sort | tr '\n' ';')
   [[ $shards == "site0 c0000;site1 c0001;site2 c0002;site3 c0003;" ]] || fail "sites hold the shards $shards"
 }
