@@ -157,9 +157,6 @@ PYTHON
   } >"$experiments/stay.yml"
 }
 
-# Bytes that HTCondor moved to and from jobs.
-moved() { cat "$experiments/$1"/*.nodes.log | awk '/^005 /{over=1} /Total Bytes (Sent|Received) By Job/{if (over) sum+=$1} /^\.\.\./{over=0} END {print sum}'; }
-
 # Data stays at its site, and the models are the same.
 stay_at_sites() {
   local begun=$SECONDS shards
@@ -167,7 +164,7 @@ stay_at_sites() {
   generate stay
   submit_experiment stay
   wait_for_end stay 1 0 240
-  echo "complete after $((SECONDS - begun)) s; $(moved stay) bytes moved, without sites $(moved flat)"
+  echo "complete after $((SECONDS - begun)) s"
   check_events stay
   check_models stay
   shards=$(find "$experiments/sites" -path '*/fedwing/*' -name '*.shard.safetensors' | sed "s,$experiments/sites/,,;s,/.*\.nih\., ,;s,\..*,," | sort | tr '\n' ';')
