@@ -88,6 +88,7 @@ run_locally() {
 }
 
 # One host is lost while it trains in round 2.
+lost=
 lose_a_host() {
   local host deadline=$((SECONDS + 120)) begun=$SECONDS
   generate flat
@@ -97,17 +98,21 @@ lose_a_host() {
     sleep 0.1
   done
   host=${host#*@execute}
-  "$pool" kill-host "${host%%.*}"
-  echo "host ${host%%.*} lost in round 2, $((SECONDS - begun)) s after submitting"
+  lost=${host%%.*}
+  "$pool" kill-host "$lost"
+  echo "host $lost lost in round 2, $((SECONDS - begun)) s after submitting"
+}
+
+# Its jobs run again elsewhere, and nothing is counted twice.
+recover() {
   wait_for_end flat 1 0 240
   grep -qE '^(022|024|004) ' "$experiments/flat/nih1000.dag.nodes.log" || fail "no job noticed that its host was lost"
-  echo "complete after $((SECONDS - begun)) s"
-  "$pool" start-host "${host%%.*}"
+  "$pool" start-host "$lost"
   check_events flat
   check_models flat
 }
 
-# Aggregation fails in round 2, by a code that another attempt does not mend; then the cause is removed.
+# Aggregation fails in round 1, by a code that another attempt does not mend; then the cause is removed.
 fail_and_go_on() {
   local folder=$experiments/rounds begun=$SECONDS
   generate rounds
@@ -178,11 +183,13 @@ run_experiment() {
     return
   fi
   prepare_experiment "$data"
-  echo "== an experiment loses a host, and its models stay those of the local engine"
   run_locally
+  echo "== an experiment loses a host"
   lose_a_host
-  echo "== an experiment in nested DAGs fails, and goes on from there"
+  echo "== another one, in nested DAGs, fails meanwhile, and goes on from there"
   fail_and_go_on
+  echo "== the first one is complete, and its models are those of the local engine"
+  recover
   echo "== an experiment whose data stays at its sites"
   stay_at_sites
 }
