@@ -40,7 +40,8 @@ use super::{
     config::Config,
     manifest,
     placement::{self, Placed},
-    source, task,
+    source::{self, Absent},
+    task,
 };
 use crate::threads::with_threads;
 use left::Left;
@@ -94,7 +95,11 @@ pub(super) fn attempt(args: &PrepareArgs, pace: &Pace<'_>) -> Result<(), JobErro
     let config = Config::read(args.config.path())?;
     check_outputs(args, &config)?;
     let salt = Salt::read(args.salt.as_ref().map(InputFile::path), &config)?;
-    let mut loaded = source::load(&config)?;
+    let absent = match &args.part {
+        None => Absent::LeftOut,
+        Some(_) => Absent::Elsewhere,
+    };
+    let mut loaded = source::load(&config, absent)?;
     let unusable = std::mem::take(&mut loaded.unusable);
     let (samples, mut left_out) = task::classify(&config.task, loaded)?;
     let all = placement::place(&config, samples, &mut left_out)?;

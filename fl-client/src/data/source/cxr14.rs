@@ -2,7 +2,7 @@
 //!
 //! In: the folder and the table. Out: one row for each line of the table whose image is in the folder or its sub-folders.
 //! Most copies of this set are subsets of its 112,120 images, so lines without an image are counted and left out; a
-//! folder with none of them is a mistake. Projection, sex and age are taken where the table has them, by the column names
+//! folder with none of them is a mistake. Where data is at several sites, no folder has them all, and every line counts. Projection, sex and age are taken where the table has them, by the column names
 //! of either of its editions. Source: Wang et al., CVPR 2017.
 
 use std::{
@@ -14,7 +14,7 @@ use std::{
 use contract::{dataset::Attribute, exit::JobExit, job::JobError};
 
 use super::{
-    Loaded, Origin, Row, Seen, age_band,
+    Absent, Loaded, Origin, Row, Seen, age_band,
     csv_table::{Column, CsvTable, Line},
     split_labels,
 };
@@ -33,7 +33,7 @@ const OPTIONAL: [(Attribute, &[&str]); 3] = [
 /// Why most rows are left out.
 pub const NOT_IN_FOLDER: &str = "image not in the folder";
 
-pub fn load(images: &Path, labels: &Path) -> Result<Loaded, JobError> {
+pub fn load(images: &Path, labels: &Path, absent: Absent) -> Result<Loaded, JobError> {
     let table = CsvTable::open(labels)?;
     let columns = table.columns(&[IMAGE, LABELS, PATIENT])?;
     let [image, label, patient] = columns[..] else {
@@ -56,13 +56,15 @@ pub fn load(images: &Path, labels: &Path) -> Result<Loaded, JobError> {
             ))
         };
         let name = line.cell(image);
-        let Some(places) = files.get(name) else {
-            loaded.left_out.count(NOT_IN_FOLDER);
-            return Ok(());
-        };
-        let path = match places.as_slice() {
-            [path] => path.clone(),
-            many => {
+        let path = match (files.get(name).map(Vec::as_slice), absent) {
+            (None | Some([]), Absent::LeftOut) => {
+                loaded.left_out.count(NOT_IN_FOLDER);
+                return Ok(());
+            }
+            // Where it would be: whoever needs it here is told that it is missing.
+            (None | Some([]), Absent::Elsewhere) => images.join(name),
+            (Some([path]), _) => path.clone(),
+            (Some(many), _) => {
                 let (one, two) = (many[0].display(), many[1].display());
                 return at(format!("the image `{name}` is there twice: `{one}` and `{two}`"));
             }
@@ -176,7 +178,15 @@ mod tests {
     }
 
     fn load_table(dir: &TempDir, table: &str) -> Result<Loaded, JobError> {
-        load(&dir.path().join("images"), &text(dir.path(), "table.csv", table))
+        load_where(dir, table, Absent::LeftOut)
+    }
+
+    fn load_where(dir: &TempDir, table: &str, absent: Absent) -> Result<Loaded, JobError> {
+        load(
+            &dir.path().join("images"),
+            &text(dir.path(), "table.csv", table),
+            absent,
+        )
     }
 
     #[test]
@@ -190,6 +200,26 @@ mod tests {
         assert_eq!(rows[0].origin, Origin::Line { path, line: 2 });
         assert_eq!((rows[1].image.as_str(), rows[1].patient.as_str()), ("a.png", "1"));
         assert_eq!(left_out.into_inner(), [(NOT_IN_FOLDER.to_owned(), 1)].into());
+    }
+
+    #[test]
+    fn every_site_sees_the_same_rows_whichever_images_it_has() {
+        let rows_with = |files: &[&str]| {
+            let Loaded { rows, left_out, .. } = load_where(&folder(files), TABLE, Absent::Elsewhere).unwrap();
+            assert_eq!(left_out.into_inner(), [].into());
+            rows.into_iter()
+                .map(|row| (row.image, row.patient, row.labels))
+                .collect::<Vec<_>>()
+        };
+        let everything = rows_with(&["a.png", "b.png", "gone.png"]);
+        assert_eq!(everything.len(), 3);
+        for site in [&["a.png"][..], &["sub/b.png", "gone.png"], &[]] {
+            assert_eq!(
+                rows_with(&[&["unlisted.png"], site].concat()),
+                everything,
+                "{site:?}"
+            );
+        }
     }
 
     #[test]
@@ -234,12 +264,12 @@ mod tests {
         let dir = folder(&["a.png"]);
         let table = text(dir.path(), "table.csv", TABLE);
         let gone = dir.path().join("gone");
-        let error = load(&gone, &table).unwrap_err();
+        let error = load(&gone, &table, Absent::LeftOut).unwrap_err();
         assert_eq!(
             (error.exit, error.file),
             (JobExit::InputMissing, Some(gone.clone()))
         );
-        let error = load(&dir.path().join("images"), &gone).unwrap_err();
+        let error = load(&dir.path().join("images"), &gone, Absent::LeftOut).unwrap_err();
         assert_eq!((error.exit, error.file), (JobExit::InputMissing, Some(gone)));
     }
 

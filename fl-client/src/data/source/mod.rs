@@ -134,18 +134,27 @@ impl std::fmt::Display for LeftOut {
     }
 }
 
+/// What an image is that a table of a published set names and its folder lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absent {
+    /// Not in this copy of the set; its line does not count.
+    LeftOut,
+    /// At another site. Its line counts, or each site would divide other samples among the clients.
+    Elsewhere,
+}
+
 /// Reads what a source says about its images.
 ///
 /// # Errors
 /// `InputMissing` if a table or folder is not there; `Io` if it cannot be read; `InputInvalid` if it is not what the
 /// configuration says; `DataUnfit` if it has no image at all. Each names the file, and the line where there is one.
-pub fn load(config: &Config) -> Result<Loaded, JobError> {
+pub fn load(config: &Config, absent: Absent) -> Result<Loaded, JobError> {
     let split_column = match &config.test {
         TestSplit::Column { name, .. } => Some(name.as_str()),
         TestSplit::Fraction(_) => None,
     };
     match &config.source {
-        Source::Cxr14 { images, labels } => cxr14::load(Path::new(images), Path::new(labels)),
+        Source::Cxr14 { images, labels } => cxr14::load(Path::new(images), Path::new(labels), absent),
         Source::Table {
             csv,
             image,
