@@ -74,6 +74,8 @@ fn elsewhere(text: &mut String, request: Request, retries: u32) {
     line(text, "transfer_input_files", "$(reads)");
     line(text, "transfer_output_files", "$(writes)");
     line(text, "transfer_output_remaps", "\"$(remaps)\"");
+    // Where it is not said, `success_exit_code` brings a limit of two.
+    line(text, "max_retries", &retries.to_string());
     line(text, "request_cpus", &cpus.to_string());
     let memory = memory.mebibytes();
     let grown = format!("ifThenElse({}, {}, {memory})", ran_out_of_memory(), 2 * memory);
