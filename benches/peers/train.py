@@ -127,7 +127,7 @@ def main():
         "resident size of a process. In bf16 is what each calls so: convolutions of rounded operands in ours, autocast in PyTorch; "
         "ratios are to PyTorch f32.\n",
         *table(options),
-        f"\nThe stripped binary has {binary / 1e6:.1f} MB (to stay below: {BINARY / 1e6:.0f}).",
+        f"\nThe stripped, static binary has {binary / 1e6:.2f} MB (to stay below: {BINARY / 1e6:.0f}).",
     ]
     text = "\n".join(lines) + "\n"
     print(text)
