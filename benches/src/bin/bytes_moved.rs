@@ -33,7 +33,7 @@ const TEST: f64 = 266.0 - MODEL - WORKER_PACKAGE;
 /// Settings, metrics, statistics: some kilobytes each.
 const DOCUMENT: f64 = 0.01;
 /// `fl-client` and `fl-aggregator`, stripped, for CPUs.
-const PROGRAMS: [(Binary, f64); 2] = [(Binary::FlClient, 13.6), (Binary::FlAggregator, 3.4)];
+const PROGRAMS: [(Binary, f64); 2] = [(Binary::FlClient, 15.0), (Binary::FlAggregator, 4.3)];
 /// Pool jobs of the reference: 279 of the main workflow and 24 of each round.
 const REFERENCE_JOBS: usize = 279 + 24 * 2 * ROUNDS as usize;
 
