@@ -1,9 +1,22 @@
-//! What the measurements share: where binaries and data are, and what the machine is.
+//! What the measurements share: where binaries and data are, what the machine is, jobs that do nothing.
 
 use std::{
-    env, fs,
+    collections::BTreeMap,
+    env,
+    error::Error,
+    fs, io,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     process::Command,
+};
+
+use contract::units::{Bytes, Seconds};
+use fedwing::{
+    check::Request,
+    emit::{FileKind, Sink},
+    engine::{Interrupt, Machine, Options, Origin, Patience, run},
+    plan::{Dag, DagJob, Label, Program},
+    record::{Event, RunDir, RunOutcome, read},
 };
 
 /// A binary of the workspace, beside the measuring one.
@@ -55,4 +68,94 @@ pub fn provenance() -> String {
         "{}, {cores} cores, commit {commit}",
         model.unwrap_or("unknown processor")
     )
+}
+
+/// A sink of files that counts bytes and keeps none.
+#[derive(Debug, Default)]
+pub struct Counted {
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Number of files.
+    pub files: u64,
+}
+
+/// A file of [`Counted`].
+#[derive(Debug)]
+pub struct Counter<'a>(&'a mut u64);
+
+impl io::Write for Counter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        *self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink for Counted {
+    type File<'a> = Counter<'a>;
+
+    fn file(&mut self, _path: &str, _kind: FileKind) -> io::Result<Counter<'_>> {
+        self.files += 1;
+        Ok(Counter(&mut self.bytes))
+    }
+}
+
+/// A job that waits for nothing and has no files.
+pub fn no_job(id: &str, program: &str, argv: Vec<String>) -> DagJob {
+    DagJob {
+        id: id.into(),
+        label: Label {
+            kind: "nothing".into(),
+            dataset: None,
+            round: None,
+            client: None,
+        },
+        program: Program::Path(program.to_owned()),
+        argv,
+        env: BTreeMap::new(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        stdout: None,
+        stderr: None,
+        stdin: None,
+        request: Request {
+            cpus: 1,
+            memory: Bytes(0),
+            gpus: 0,
+            walltime: Seconds(60),
+        },
+        retries: 0,
+        after: Vec::new(),
+        in_place: Vec::new(),
+        checkpoints: Vec::new(),
+    }
+}
+
+/// Runs `dag` by the engine in `folder` and checks that every job is recorded as done; gives the length of the record.
+///
+/// # Errors
+/// The engine cannot run, or a job is not done.
+pub fn run_engine(dag: &Dag, folder: &Path, slots: NonZeroU32) -> Result<Bytes, Box<dyn Error>> {
+    let dir = RunDir::new(folder);
+    let options = Options {
+        origin: Origin {
+            source: "/bench".to_owned(),
+            digest: "none".to_owned(),
+            synthetic: false,
+        },
+        machine: Machine::here(slots),
+        programs: BTreeMap::new(),
+        patience: Patience::default(),
+        interrupt: Interrupt::new()?,
+    };
+    let outcome = run(dag, &dir, &options, &mut ())?;
+    let ended = |event: &&Event| matches!(event, Event::JobEnded { .. });
+    let recorded = read(&dir.record())?.iter().filter(ended).count();
+    if outcome != RunOutcome::Done || recorded != dag.jobs.len() {
+        return Err(format!("{outcome:?} with {recorded} of {} jobs recorded", dag.jobs.len()).into());
+    }
+    Ok(Bytes(fs::metadata(dir.record())?.len()))
 }

@@ -10,7 +10,7 @@ use crate::{
     ids::{ClientId, DatasetName, ExperimentName, Round, Seed, SpecDigest},
     job_args,
     recipe::DeviceChoice,
-    training::{Absence, Arch, BaselineKind, Head, Progress, Target},
+    training::{Absence, Arch, BaselineKind, Broadcast, Head, Progress, Target},
 };
 
 job_args! {
@@ -34,6 +34,8 @@ job_args! {
         test_shard: Option<OutputFile> => "test-shard",
         /// Where to write the shard that thresholds are chosen on, where the settings ask for one.
         validation_shard: Option<OutputFile> => "validation-shard",
+        /// Where to put a copy of this program, for the site's other jobs to run; none when not given.
+        program: Option<OutputFile> => "program",
     }
 }
 
@@ -143,6 +145,61 @@ job_args! {
         update: OutputFile => "update",
         /// Where to write the metrics.
         metrics: OutputFile => "metrics",
+    }
+}
+
+job_args! {
+    /// Trains the global model on the shards of several clients, one after the other, and writes their updates.
+    ///
+    /// Flags that are repeated stand once a client, in the order of the clients; those that may be left out are left out for
+    /// all. [`TrainClientsArgs::each`] is the same job as one of each client.
+    pub struct TrainClientsArgs("train-clients") {
+        /// The experiment.
+        experiment: ExperimentName => "experiment",
+        /// The dataset.
+        dataset: DatasetName => "dataset",
+        /// SHA-256 of the specification.
+        spec_digest: SpecDigest => "spec-digest",
+        /// The round, counted from 1.
+        round: Round => "round",
+        /// The clients; repeat this flag and those that say so for each client, in one order.
+        clients: Vec<ClientId> => "client",
+        /// Passes over a shard.
+        epochs: u32 => "epochs",
+        /// How to train (JSON).
+        recipe: InputFile => "recipe",
+        /// Seed of each client's sample order and of every other draw; repeat the flag.
+        seeds: Vec<Seed> => "seed",
+        /// Threads to compute with; all cores when not given. The result does not depend on it.
+        threads: Option<u32> => "threads",
+        /// Where to compute; `cpu` when not given.
+        device: Option<DeviceChoice> => "device",
+        /// How to tell of progress; `text` on a terminal and `none` elsewhere when not given.
+        progress: Option<Progress> => "progress",
+        /// Where to keep what an interrupted job goes on from with each client; repeat the flag, or leave it out.
+        checkpoints: Vec<CheckpointFile> => "checkpoint",
+        /// The global model to start from.
+        global: InputFile => "global",
+        /// Each client's samples; repeat the flag.
+        shards: Vec<InputFile> => "shard",
+        /// How updates are written; the trained models' values as they are when not given.
+        encoding: Option<Encoding> => "encoding",
+        /// What the encoding of each client's last update left out; repeat the flag, or leave it out.
+        residuals_in: Vec<InputFile> => "residual-in",
+        /// Where to keep what the encoding of each update leaves out; repeat the flag, or leave it out.
+        residuals_out: Vec<OutputFile> => "residual-out",
+        /// What each client kept at its site after its last round; repeat the flag, or leave it out.
+        personals_in: Vec<InputFile> => "personal-in",
+        /// Where to keep it after this round; repeat the flag, or leave it out.
+        personals_out: Vec<OutputFile> => "personal-out",
+        /// What the server's rule remembers, for SCAFFOLD's control variate; zeros when not given.
+        control: Option<InputFile> => "control",
+        /// What to do when a client's training cannot be done; `refused` when not given.
+        absence: Option<Absence> => "absence",
+        /// Where to write each trained model; repeat the flag.
+        updates: Vec<OutputFile> => "update",
+        /// Where to write the metrics of each client; repeat the flag.
+        metrics: Vec<OutputFile> => "metrics",
     }
 }
 
@@ -321,6 +378,29 @@ job_args! {
     }
 }
 
+job_args! {
+    /// Writes a new global model smaller for its way to the clients, and what they start from when they have read it.
+    ///
+    /// What rounding takes is not lost: the rule combines what clients made of `start`, and the difference between it and the
+    /// global model is added to the next one.
+    pub struct BroadcastArgs("broadcast") {
+        /// How trained values are written: `fp16`, `bf16` or `int8`.
+        encoding: Broadcast => "encoding",
+        /// The model: the initial one, or what the rule made of a round's updates.
+        model: InputFile => "model",
+        /// The global model of the round before; not for the initial one.
+        before: Option<InputFile> => "before",
+        /// What clients started from after it; not for the initial one.
+        start_before: Option<InputFile> => "start-before",
+        /// Where to write the new global model: `model` and what was rounded off before; not for the initial one.
+        global: Option<OutputFile> => "global",
+        /// Where to write what clients start from, as the rule reads it; none after the last round.
+        start: Option<OutputFile> => "start",
+        /// Where to write what is sent to the clients; none after the last round.
+        broadcast: Option<OutputFile> => "broadcast",
+    }
+}
+
 /// The binary that runs a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Binary {
@@ -403,6 +483,8 @@ jobs! {
     Init(InitArgs) in FlClient,
     /// Trains on one client's shard.
     Train(TrainArgs) in FlClient,
+    /// Trains on the shards of several clients.
+    TrainClients(TrainClientsArgs) in FlClient,
     /// Evaluates a model.
     Evaluate(EvaluateArgs) in FlClient,
     /// Trains a comparison.
@@ -415,7 +497,11 @@ jobs! {
     Aggregate(AggregateArgs) in FlAggregator,
     /// Adds updates up.
     Partial(PartialArgs) in FlAggregator,
+    /// Writes the global model smaller.
+    Broadcast(BroadcastArgs) in FlAggregator,
 }
+
+mod clients;
 
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,16 @@ pub enum ArgError {
         /// How often it was given.
         count: usize,
     },
+    /// A flag that stands once a client was given more or less often.
+    #[error("`--{flag}` is given {count} times, there are {clients} clients")]
+    Count {
+        /// The flag without its dashes.
+        flag: &'static str,
+        /// How often it was given.
+        count: usize,
+        /// Number of clients.
+        clients: usize,
+    },
     /// A value does not parse.
     #[error("`--{flag} {value}`: {reason}")]
     Invalid {

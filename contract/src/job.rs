@@ -1,7 +1,7 @@
 //! What every job binary does the same: whole files or none, a failure file, an exit code, a line of usage.
 
 use std::{
-    fs,
+    env, fs,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     exit::{JobExit, Retry},
-    names::FAILURE_FILE,
+    names::{FAILURE_FILE, FAILURE_VARIABLE},
 };
 
 /// Why a job stopped: what is wrong, where, and the way out.
@@ -159,13 +159,14 @@ impl Usage {
 /// Runs a job's body and ends the process as the contract says.
 ///
 /// On success prints one line of [`Usage`] to stdout. On failure prints the error to stderr and leaves [`FAILURE_FILE`]
-/// in the current directory. A failure file of an earlier attempt is removed first.
+/// in the current directory, or the file that the variable [`FAILURE_VARIABLE`] names. A failure file of an earlier attempt is removed first.
 pub fn run(job: &str, body: impl FnOnce() -> Result<(), JobError>) -> ExitCode {
     let started = Instant::now();
-    if let Err(error) = fs::remove_file(FAILURE_FILE)
+    let old = failure_file();
+    if let Err(error) = fs::remove_file(&old)
         && error.kind() != io::ErrorKind::NotFound
     {
-        eprintln!("warning: cannot remove an old `{FAILURE_FILE}`: {error}");
+        eprintln!("warning: cannot remove an old `{}`: {error}", old.display());
     }
     match body() {
         Ok(()) => {
@@ -177,6 +178,11 @@ pub fn run(job: &str, body: impl FnOnce() -> Result<(), JobError>) -> ExitCode {
         }
         Err(error) => fail(job, &error),
     }
+}
+
+/// Where the failure file belongs: jobs that share a directory each have one of their own.
+fn failure_file() -> PathBuf {
+    env::var_os(FAILURE_VARIABLE).map_or_else(|| FAILURE_FILE.into(), PathBuf::from)
 }
 
 /// Prints `error`, leaves the failure file and returns the exit code.
@@ -195,7 +201,7 @@ pub fn fail(job: &str, error: &JobError) -> ExitCode {
         file: error.file.clone(),
         help: error.help.clone(),
     };
-    if let Err(error) = write_json(Path::new(FAILURE_FILE), &failure) {
+    if let Err(error) = write_json(&failure_file(), &failure) {
         eprintln!("warning: no failure file: {error}");
     }
     ExitCode::from(error.exit.code())

@@ -82,6 +82,9 @@ impl From<FileName> for String {
 /// The failure file a job leaves in its directory when it stops: see [`crate::job::Failure`].
 pub const FAILURE_FILE: &str = "fedwing-failure.json";
 
+/// The variable of the environment that names another file for it.
+pub const FAILURE_VARIABLE: &str = "FEDWING_FAILURE_FILE";
+
 /// Makes the names of one dataset's files.
 #[derive(Debug, Clone)]
 pub struct Names<'a> {
@@ -109,6 +112,11 @@ impl Names<'_> {
     /// The manifest that a site writes; it names images and patients and stays where they are.
     pub fn site_manifest(&self, site: &SiteName) -> FileName {
         self.name(format_args!("at.{site}.manifest.json"))
+    }
+
+    /// The program of clients' jobs that a site keeps.
+    pub fn site_program(&self, site: &SiteName) -> FileName {
+        self.name(format_args!("at.{site}.program"))
     }
 
     /// How the dataset's models are trained, read by `train` and `baseline`.
@@ -144,6 +152,21 @@ impl Names<'_> {
     /// The global model after a round; round 0 is the initial model.
     pub fn global(&self, round: Round) -> FileName {
         self.name(format_args!("r{:04}.global.safetensors", round.0))
+    }
+
+    /// What the rule made of a round's updates, where the global model is more: see [`crate::args::BroadcastArgs`].
+    pub fn aggregated(&self, round: Round) -> FileName {
+        self.name(format_args!("r{:04}.aggregated.safetensors", round.0))
+    }
+
+    /// What clients start from after a round, where that is not the global model itself.
+    pub fn start(&self, round: Round) -> FileName {
+        self.name(format_args!("r{:04}.start.safetensors", round.0))
+    }
+
+    /// The same as it is sent to them.
+    pub fn broadcast(&self, round: Round) -> FileName {
+        self.name(format_args!("r{:04}.broadcast.safetensors", round.0))
     }
 
     /// What one client sends after training in a round.

@@ -27,7 +27,8 @@ pub const LOCAL_STEPS: &str = "local_steps";
 /// Metadata key of the mean loss per sample of the global model on the client's samples, where the rule needs it.
 pub const TRAIN_LOSS: &str = "train_loss";
 
-/// Metadata key of how an update's tensors are written: an [`Encoding`](crate::aggregation::Encoding) as a word.
+/// Metadata key of how the tensors of an update are written: an [`Encoding`](crate::aggregation::Encoding) as a word. In a
+/// model: how its trained values are, a [`Broadcast`](crate::training::Broadcast).
 pub const ENCODING: &str = "encoding";
 
 /// Metadata key of why an update has no tensors.

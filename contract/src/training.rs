@@ -88,6 +88,18 @@ words! {
 }
 
 words! {
+    /// How the trained values of a model are written on its way to the clients.
+    Broadcast {
+        /// As half floats.
+        Fp16 = "fp16",
+        /// As brain floats.
+        Bf16 = "bf16",
+        /// As 8-bit integers times a scale per tensor.
+        Int8 = "int8",
+    }
+}
+
+words! {
     /// What computed a result.
     Backend {
         /// The CPU.

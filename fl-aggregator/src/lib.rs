@@ -7,6 +7,7 @@
 //! named and with any number of threads.
 
 mod blocks;
+mod broadcast;
 pub mod inputs;
 mod masked;
 pub mod output;
@@ -47,6 +48,7 @@ pub fn run(job: Job) -> Result<(), JobError> {
     match job {
         Job::Aggregate(args) => with_threads(args.threads, || aggregate(&args)),
         Job::Partial(args) => with_threads(args.threads, || partial::run(&args)),
+        Job::Broadcast(args) => broadcast::run(&args),
         other => {
             let message = format!("`{}` is a job of {}", other.name(), other.binary().as_str());
             Err(JobError::new(JobExit::Usage, message))
@@ -141,11 +143,9 @@ fn aggregate(args: &AggregateArgs) -> Result<(), JobError> {
 
 /// One file cannot be two outputs.
 fn distinct(output: &Path, beside: &[&Path]) -> Result<(), JobError> {
-    let again = match beside {
-        [first, second] if first == second => Some(first),
-        _ => beside.iter().find(|path| **path == output),
-    };
-    match again {
+    let all: Vec<&Path> = [output].into_iter().chain(beside.iter().copied()).collect();
+    let again = (1..all.len()).find(|number| all[..*number].contains(&all[*number]));
+    match again.map(|number| all[number]) {
         None => Ok(()),
         Some(path) => {
             let message = format!("`{}` is named for two outputs", path.display());

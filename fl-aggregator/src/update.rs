@@ -293,7 +293,7 @@ fn not_in_the_model(file: &TensorFile, number: usize) -> JobError {
 }
 
 /// Whether the tensor is written by the update's encoding: running statistics and other types never are.
-fn is_encoded(tensor: &Tensor) -> bool {
+pub fn is_encoded(tensor: &Tensor) -> bool {
     tensor.dtype == Dtype::F32 && !is_running_statistic(&tensor.name)
 }
 

@@ -6,7 +6,12 @@ mod workbench;
 
 use std::{fs, process::Command};
 
-use contract::{exit::JobExit, names::FAILURE_FILE, tensors::TensorKind};
+use contract::{
+    exit::JobExit,
+    job::Failure,
+    names::{FAILURE_FILE, FAILURE_VARIABLE},
+    tensors::TensorKind,
+};
 use safetensors::Dtype;
 use workbench::{
     Tensors, Value, Workbench, header, named,
@@ -204,4 +209,20 @@ fn a_new_model_may_take_the_place_of_the_old_one() {
             .iter()
             .all(|value| value.is_finite())
     );
+}
+
+#[test]
+fn jobs_that_share_a_folder_leave_failure_files_of_their_own() {
+    let bench = Workbench::new();
+    bench.env(FAILURE_VARIABLE, "logs/aggregate.failure.json");
+    fs::create_dir(bench.path("logs")).unwrap();
+    let line = "aggregate --strategy fedavg --global none --update none --output new";
+    let output = bench.run(&line.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(
+        output.status.code(),
+        Some(i32::from(JobExit::InputMissing.code()))
+    );
+    assert_eq!(bench.files(), ["logs"]);
+    let failure: Failure = serde_json::from_slice(&bench.bytes("logs/aggregate.failure.json")).unwrap();
+    assert_eq!(failure.kind, JobExit::InputMissing);
 }

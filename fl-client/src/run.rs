@@ -19,20 +19,22 @@ pub fn run(job: Job) -> Result<(), JobError> {
         #[cfg(feature = "train")]
         Job::Train(args) => crate::train::run(&args),
         #[cfg(feature = "train")]
+        Job::TrainClients(args) => crate::train::run_clients(&args),
+        #[cfg(feature = "train")]
         Job::Evaluate(args) => crate::evaluate::run(&args),
         #[cfg(feature = "train")]
         Job::Baseline(args) => crate::baseline::run(&args),
         Job::Keys(args) => crate::keys::run(&args),
         Job::Reveal(args) => crate::reveal::run(&args),
         #[cfg(not(feature = "train"))]
-        job @ (Job::Init(_) | Job::Train(_) | Job::Evaluate(_) | Job::Baseline(_)) => {
+        job @ (Job::Init(_) | Job::Train(_) | Job::TrainClients(_) | Job::Evaluate(_) | Job::Baseline(_)) => {
             let text = format!(
                 "this fl-client is built without training and cannot run `{}`",
                 job.name()
             );
             Err(JobError::new(JobExit::Usage, text).help("use an fl-client built with the feature `train`"))
         }
-        job @ (Job::Aggregate(_) | Job::Partial(_)) => {
+        job @ (Job::Aggregate(_) | Job::Partial(_) | Job::Broadcast(_)) => {
             let text = format!("`{}` is a job of `{}`", job.name(), job.binary().as_str());
             Err(JobError::new(JobExit::Usage, text))
         }

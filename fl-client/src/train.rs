@@ -4,12 +4,12 @@
 //! update, metrics, what is kept and left out now. Where absence is allowed, a client that cannot train sends an update that
 //! says so, and what it kept is handed on.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use contract::{
     aggregation::Encoding,
-    args::TrainArgs,
-    argv::{ArgValue, CheckpointFile, InputFile, OutputFile},
+    args::{TrainArgs, TrainClientsArgs},
+    argv::{ArgValue, CheckpointFile, InputFile, JobArgs, OutputFile},
     exit::JobExit,
     ids::{ClientId, Round},
     job::{JobError, write_json},
@@ -44,6 +44,36 @@ use crate::{
 /// With `--absence allowed`, a shard that is missing or damaged, samples that cannot be trained on and training that leaves
 /// the finite numbers are no errors: see [`Absence::Allowed`].
 pub fn run(args: &TrainArgs) -> Result<(), JobError> {
+    train(args)?;
+    remove_checkpoint(args)
+}
+
+/// Runs the job of several clients, one after the other.
+///
+/// # Errors
+/// `Usage` for lists of different lengths; else as [`run`], with the first client that fails. Clients before it need not be
+/// trained again by another attempt that has the checkpoints.
+pub fn run_clients(args: &TrainClientsArgs) -> Result<(), JobError> {
+    let clients = args
+        .each()
+        .map_err(|error| JobError::new(JobExit::Usage, error.to_string()))?;
+    if let Err(error) = clients.iter().try_for_each(train) {
+        // A failed job leaves no outputs. The error that matters is the one that got us here.
+        for file in args.outputs() {
+            let _ = fs::remove_file(file);
+        }
+        return Err(error);
+    }
+    clients.iter().try_for_each(remove_checkpoint)
+}
+
+fn remove_checkpoint(args: &TrainArgs) -> Result<(), JobError> {
+    let path = args.checkpoint.as_ref().map(CheckpointFile::path);
+    path.map_or(Ok(()), checkpoint::remove)
+}
+
+/// Trains a client and sends its update; the checkpoint stays.
+fn train(args: &TrainArgs) -> Result<(), JobError> {
     check_flags(args)?;
     let TrainArgs {
         experiment,
@@ -168,8 +198,7 @@ pub fn run(args: &TrainArgs) -> Result<(), JobError> {
             task.send_absence(&error, outputs)
         }
         ended => ended,
-    }?;
-    checkpoint.map_or(Ok(()), checkpoint::remove)
+    }
 }
 
 /// Flags that do not go together.

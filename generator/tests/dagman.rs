@@ -23,8 +23,12 @@ fn lower(sample: &Sample) -> Plan {
 }
 
 fn emit(sample: &Sample) -> MemoryFiles {
+    written(&lower(sample))
+}
+
+fn written(plan: &Plan) -> MemoryFiles {
     let mut files = MemoryFiles::default();
-    dagman::write(&lower(sample), &mut files).unwrap();
+    dagman::write(plan, &mut files).unwrap();
     files
 }
 
@@ -192,9 +196,14 @@ fn another_attempt_is_made_only_where_the_contract_says_it_can_help() {
 #[test]
 fn the_weights_are_expected_by_their_logical_name_where_init_reads_them() {
     let sample = Sample::small(Layout::Flat);
-    let path = dagman::weights_path(&lower(&sample)).unwrap();
+    let here = dagman::weights_path(&lower(&sample)).unwrap();
+    assert_eq!(here, "files/e1.weights.safetensors");
+    let mut checked = sample.checked();
+    checked.execution.submit_host.init = false;
+    let plan = plan::lower(&checked).unwrap();
+    let path = dagman::weights_path(&plan).unwrap();
     assert_eq!(path, "inputs/e1.weights.safetensors");
-    let nodes = nodes(&emit(&sample), "e1.dag");
+    let nodes = nodes(&written(&plan), "e1.dag");
     assert!(words(&nodes["init-nih"], "reads", ',').contains(&path.as_str()));
     let none = Sample {
         weights: None,

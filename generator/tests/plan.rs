@@ -7,7 +7,7 @@ mod sample;
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::{
-    args::Job,
+    args::{Job, TrainArgs},
     argv::Role,
     ids::{ClientId, Round},
     names::FileName,
@@ -109,6 +109,9 @@ proptest! {
                     (Job::Train(_), Some(client)) => {
                         prop_assert_eq!(file, &format!("e1.{}.c{:04}.shard.safetensors", job.stage.dataset, client.0));
                     }
+                    (Job::TrainClients(args), None) => {
+                        prop_assert!(args.shards.iter().any(|shard| shard.as_str() == *file));
+                    }
                     (Job::Baseline(_), _) if *file == validation => {}
                     (Job::Baseline(_), Some(client)) if *file != test => {
                         prop_assert_eq!(file, &format!("e1.{}.c{:04}.shard.safetensors", job.stage.dataset, client.0));
@@ -134,13 +137,12 @@ proptest! {
                 let stage = |id: &str| {
                     plan.jobs.iter().find(move |job| &*job.id.0 == id).map(|job| job.job.clone())
                 };
-                let trained: Vec<ClientId> = plan.jobs.iter()
-                    .filter(|job| matches!(job.job, Job::Train(_)) && job.stage.dataset.as_str() == *dataset)
-                    .filter(|job| job.stage.round == Some(round))
-                    .filter_map(|job| job.stage.client)
+                let trained: BTreeSet<ClientId> = plan.jobs.iter()
+                    .filter(|job| job.stage.dataset.as_str() == *dataset && job.stage.round == Some(round))
+                    .flat_map(|job| training(&job.job))
+                    .map(|args| args.client)
                     .collect();
                 prop_assert_eq!(trained.len(), wanted);
-                prop_assert!(trained.windows(2).all(|pair| pair[0] < pair[1]));
                 let Some(Job::Aggregate(args)) = stage(&format!("aggregate-{dataset}-r{:04}", round.0)) else {
                     panic!("round {round} of {dataset} is not aggregated");
                 };
@@ -149,6 +151,32 @@ proptest! {
                     .collect();
                 if sample.fan_in.is_none() {
                     prop_assert_eq!(args.updates.iter().map(ToString::to_string).collect::<Vec<_>>(), updates);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn clients_are_trained_together_as_they_are_alone(mut sample in any_sample(), together in 2_u32..5) {
+        let trained = |sample: &Sample| {
+            let plan = lower(sample);
+            let mut all: Vec<_> = plan.jobs.iter().flat_map(|job| training(&job.job)).collect();
+            all.sort_by_key(|args| (args.dataset.clone(), args.round, args.client));
+            (all, plan)
+        };
+        prop_assume!(!sample.secure_aggregation);
+        sample.clients_per_job = 1;
+        let (alone, _) = trained(&sample);
+        sample.clients_per_job = together;
+        let (all, plan) = trained(&sample);
+        prop_assert_eq!(all, alone);
+        for job in &plan.jobs {
+            if let Job::TrainClients(args) = &job.job {
+                prop_assert!((2..=together as usize).contains(&args.clients.len()));
+                let each = 3600 * args.clients.len() as u64;
+                prop_assert_eq!(job.request.walltime.0 % each, 0);
+                if let Some(site) = job.site() {
+                    prop_assert!(args.clients.iter().all(|client| site.clients.contains(client)));
                 }
             }
         }
@@ -204,6 +232,7 @@ fn seeds_of_jobs_differ_by_dataset_client_and_purpose_and_last_through_the_round
         let seed = match &job.job {
             Job::Init(args) => args.seed,
             Job::Train(args) => args.seed,
+            Job::TrainClients(_) => panic!("each client has a job of its own"),
             Job::Baseline(args) => args.seed,
             Job::Aggregate(args) => {
                 assert_eq!(args.seed, None, "nothing is drawn without noise");
@@ -215,7 +244,8 @@ fn seeds_of_jobs_differ_by_dataset_client_and_purpose_and_last_through_the_round
             | Job::Evaluate(_)
             | Job::Keys(_)
             | Job::Reveal(_)
-            | Job::Partial(_) => continue,
+            | Job::Partial(_)
+            | Job::Broadcast(_) => continue,
         };
         seeded += 1;
         seeds.insert(seed);
@@ -271,15 +301,25 @@ fn threads_are_the_cores_a_job_asks_for() {
     for job in &lower(&Sample::small(Layout::Flat)).jobs {
         let threads = match &job.job {
             Job::Train(args) => args.threads,
+            Job::TrainClients(args) => args.threads,
             Job::Evaluate(args) => args.threads,
             Job::Baseline(args) => args.threads,
             Job::Aggregate(args) => args.threads,
             Job::Partial(args) => args.threads,
             Job::Prepare(args) => args.threads,
             Job::Profile(_) => panic!("a profile is not planned"),
-            Job::Stats(_) | Job::Init(_) | Job::Keys(_) | Job::Reveal(_) => continue,
+            Job::Stats(_) | Job::Init(_) | Job::Keys(_) | Job::Reveal(_) | Job::Broadcast(_) => continue,
         };
         assert_eq!(threads, Some(job.request.cpus), "{}", job.id);
+    }
+}
+
+/// Each client's training that a job does.
+fn training(job: &Job) -> Vec<TrainArgs> {
+    match job {
+        Job::Train(args) => vec![args.clone()],
+        Job::TrainClients(args) => args.each().unwrap(),
+        _ => Vec::new(),
     }
 }
 

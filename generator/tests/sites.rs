@@ -11,7 +11,7 @@ use contract::{
 };
 use fedwing::{
     check::check,
-    plan::{self, Parts, Plan, PlanError, PlannedJob},
+    plan::{self, Parts, Place, Plan, PlanError, PlannedJob},
 };
 
 const SPEC: &str = r#"
@@ -66,7 +66,7 @@ fn jobs_of_clients_are_at_their_sites_and_what_they_move_is_models_and_counts() 
     let digest = lower(SPEC).spec_digest.as_str()[..12].to_owned();
     let mut lines = Vec::new();
     for job in &lower(SPEC).jobs {
-        let site = job.site.as_ref().map_or("-", |site| site.name.as_str());
+        let site = job.site().map_or("-", |site| site.name.as_str());
         lines.push(format!("{} @ {site}", job.id));
         lines.extend(job.in_place.iter().map(|path| format!("    has      {path}")));
         lines.extend(
@@ -180,8 +180,48 @@ fn a_plan_in_which_another_place_reads_a_site_s_files_is_refused() {
         args.shard = shard(0);
     });
     assert!(matches!(error, PlanError::NotAtSite { .. }), "{error}");
-    let error = changed("train-nih-r0001-c0001", |job| job.site = None);
+    let error = changed("train-nih-r0001-c0001", |job| job.place = Place::Anywhere);
     assert!(matches!(error, PlanError::NotAtSite { .. }), "{error}");
+}
+
+#[test]
+fn clients_of_one_site_are_trained_by_one_job_and_a_program_that_is_kept_there() {
+    let together = SPEC.replace("privacy:", "execution: {clients_per_job: 5}\nprivacy:");
+    let plan = lower(&together);
+    let of_round: Vec<_> = plan
+        .jobs
+        .iter()
+        .enumerate()
+        .filter(|(_, job)| job.id.0.starts_with("train-nih-r0001"))
+        .collect();
+    let ids: Vec<_> = of_round.iter().map(|(_, job)| &*job.id.0).collect();
+    assert_eq!(ids, ["train-nih-r0001-g0000", "train-nih-r0001-c0001"]);
+    for (index, job) in of_round {
+        let site = job.site().unwrap();
+        let program = job.program.as_deref().unwrap();
+        let prepare = format!("prepare-nih-AT-{}", site.name);
+        assert!(program.ends_with(&format!("/e1.nih.at.{}.program", site.name)));
+        let after = plan.edges().after(index).iter();
+        let mut writers = after.map(|writer| &plan.jobs[*writer as usize]);
+        assert!(writers.any(|writer| *writer.id.0 == prepare));
+    }
+
+    let sent = SPEC.replace("data: /srv/cxr, condor", "data: /srv/cxr, program: sent, condor");
+    assert!(lower(&sent).jobs.iter().all(|job| job.program.is_none()));
+}
+
+#[test]
+fn a_plan_in_which_a_client_s_own_file_is_read_for_another_is_refused() {
+    let together = SPEC.replace("privacy:", "execution: {clients_per_job: 5}\nprivacy:");
+    let mut parts: Parts = (*lower(&together)).clone();
+    let id = "train-nih-r0002-g0000";
+    let job = parts.jobs.iter_mut().find(|job| &*job.id.0 == id).unwrap();
+    let Job::TrainClients(args) = &mut job.job else {
+        panic!()
+    };
+    args.personals_in.swap(0, 1);
+    let error = Plan::prove(parts).unwrap_err();
+    assert!(matches!(error, PlanError::PrivateFile { .. }), "{error}");
 }
 
 #[test]

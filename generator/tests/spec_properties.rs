@@ -51,6 +51,16 @@ execution: {resources: {train: {walltime: 1h}}}
 privacy: {data_stays_at_site: false}
 ";
 
+/// What makes a sweep of the correct specification.
+const SWEEP: &str = "\
+sweep:
+  grid:
+    federation.algorithm: [fedavg, {fedprox: {mu: 0.01}}]
+    datasets.a.clients.by.dirichlet.alpha: [0.5, 5]
+    seed: [0, 1]
+  at_once: 2
+";
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
@@ -79,14 +89,17 @@ proptest! {
 
     #[test]
     fn no_damage_to_a_specification_makes_the_check_panic(
-        at in 0..CORRECT.len(),
+        sweep in prop::sample::select(vec!["", SWEEP]),
+        at in any::<prop::sample::Index>(),
         length in 0usize..12,
         inserted in "[ -~\n\té{}\\[\\]]{0,6}",
     ) {
-        let end = (at + length).min(CORRECT.len());
-        let text = format!("{}{inserted}{}", &CORRECT[..at], &CORRECT[end..]);
+        let correct = format!("{CORRECT}{sweep}");
+        let at = at.index(correct.len());
+        let end = (at + length).min(correct.len());
+        let text = format!("{}{inserted}{}", &correct[..at], &correct[end..]);
         let report = check(&text, "any.yml", Path::new("/specs"));
-        prop_assert_eq!(report.checked.is_some(), !report.diagnostics.has_errors(), "{}", text);
+        prop_assert_eq!(report.accepted(), !report.diagnostics.has_errors(), "{}", text);
         report.diagnostics.render(Colour::Never);
         report.diagnostics.to_json();
     }

@@ -55,6 +55,9 @@ fn samples(root: &Value, schema: &Value) -> Vec<Value> {
                 .collect();
         }
     }
+    if schema.get("type").is_none() {
+        return vec![json!(1), json!(["any"])];
+    }
     match schema["type"].as_str().unwrap() {
         "boolean" => vec![json!(true), json!(false)],
         "integer" => vec![schema["minimum"].clone(), schema["maximum"].clone()],

@@ -29,22 +29,28 @@ const STAGES: &[(&str, &[&str])] = &[
     ("spec", &["diag"]),
     ("check", &["diag", "spec"]),
     ("plan", &["check"]),
+    ("estimate", &["check", "plan"]),
     ("emit", &["check", "plan"]),
     ("record", &[]),
     ("engine", &["check", "plan", "record"]),
     ("evidence", &["plan", "record"]),
     ("report", &["plan", "record"]),
+    ("review", &["check", "plan", "estimate", "report"]),
+    ("simulate", &["diag", "spec", "check", "plan", "estimate", "emit"]),
     (
         "ops",
         &[
-            "diag", "spec", "check", "plan", "emit", "record", "engine", "evidence", "report",
+            "diag", "spec", "check", "plan", "estimate", "emit", "record", "engine", "evidence", "report",
+            "review", "simulate",
         ],
     ),
-    ("cli", &["diag", "engine", "ops", "plan", "record"]),
+    ("cli", &["diag", "engine", "ops", "plan", "record", "review"]),
 ];
 
 /// Stages that must give the same bytes for the same input, whatever the machine.
-const PURE: &[&str] = &["diag", "spec", "check", "plan", "emit"];
+const PURE: &[&str] = &[
+    "diag", "spec", "check", "plan", "estimate", "emit", "review", "simulate",
+];
 
 /// What a pure stage must not touch.
 const IMPURE: &[&str] = &[

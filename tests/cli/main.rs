@@ -2,6 +2,9 @@
 
 mod operate;
 mod operate_pegasus;
+mod show;
+mod simulate;
+mod sweep;
 
 use std::{fs, path::Path, process::Output};
 
@@ -262,7 +265,7 @@ fn a_folder_for_dagman_is_complete_before_it_is_submitted() {
         );
     }
     assert_eq!(
-        fs::read_link(made.join("inputs/quickstart.weights.safetensors")).expect("a link"),
+        fs::read_link(made.join("files/quickstart.weights.safetensors")).expect("a link"),
         folder.path().join("start.safetensors")
     );
     let script = fs::metadata(made.join("submit.sh")).expect("submit.sh");

@@ -16,7 +16,7 @@ use contract::{argv::Role, training::BaselineKind};
 use fedwing::{
     check::Layout,
     emit::{MemoryFiles, pegasus},
-    plan::{self, Plan},
+    plan::{self, Place, Plan},
 };
 use sample::Sample;
 use serde_json::{Value, json};
@@ -84,7 +84,9 @@ fn description(sample: &Sample, plan: &Plan) -> Value {
                 "dataset": job.stage.dataset.as_str(),
                 "round": job.stage.round.map(|round| round.0),
                 "client": job.stage.client.map(|client| client.0),
-                "site": job.site.as_ref().map(|site| site.name.as_str()),
+                "here": job.place == Place::SubmitHost,
+                "program": job.program.as_deref(),
+                "site": job.site().map(|site| site.name.as_str()),
             })
         })
         .collect();
@@ -221,7 +223,12 @@ fn we_emit_what_the_official_api_makes_of_the_same_jobs() {
             baselines: vec![BaselineKind::LocalOnly],
             ..Sample::small(layout)
         };
-        for sample in [Sample::small(layout), some, alone, apart] {
+        let together = Sample {
+            clients: 5,
+            clients_per_job: 2,
+            ..apart.clone()
+        };
+        for sample in [Sample::small(layout), some, alone, apart, together] {
             let (reference, ours) = both(&python, &sample);
             let (reference, ours) = (meaning(reference), meaning(ours));
             let names = |files: &Value| files.as_object().unwrap().keys().cloned().collect::<Vec<_>>();

@@ -27,6 +27,7 @@ from Pegasus.api import (
     SubWorkflow,
     Transformation,
     TransformationCatalog,
+    TransformationSite,
     Workflow,
 )
 
@@ -36,20 +37,18 @@ ROOT = "/anywhere"
 DROPPED = (".shard.safetensors", ".update.safetensors")
 HELD = "(JobStatus == 5) && (HoldReasonCode =!= 1) && ((time() - EnteredCurrentStatus) > 60)"
 PROGRAMS = {
-    "fl-client": ["prepare", "stats", "init", "train", "evaluate", "baseline", "keys", "reveal"],
-    "fl-aggregator": ["aggregate", "partial"],
+    "fl-client": ["prepare", "stats", "init", "train", "train-clients", "evaluate", "baseline", "keys", "reveal"],
+    "fl-aggregator": ["aggregate", "partial", "broadcast"],
 }
-
-
-def runs_here(spec):
-    return spec["kind"] in ("prepare", "stats") and not spec["site"]
 
 
 def job(spec, description, arriving):
     """A job; `arriving` are the files on the submit host that no job of its workflow writes."""
-    made = Job(spec["kind"], _id=spec["id"], namespace="fedwing").add_args(*spec["argv"])
+    # A copy of the program that a site keeps is a version of the transformation: the dataset's.
+    version = spec["dataset"] if spec["program"] else None
+    made = Job(spec["kind"], _id=spec["id"], namespace="fedwing", version=version).add_args(*spec["argv"])
     for name in spec["inputs"]:
-        made.add_inputs(name, bypass_staging=name in arriving and not runs_here(spec))
+        made.add_inputs(name, bypass_staging=name in arriving and not spec["here"])
     for name in spec["outputs"]:
         made.add_outputs(name, stage_out=not name.endswith(DROPPED), register_replica=False)
     for name in spec["checkpoints"]:
@@ -61,7 +60,7 @@ def job(spec, description, arriving):
         made.add_pegasus_profile(gpus=spec["gpus"])
     made.add_dagman_profile(retry=description["retries"])
     memory = spec["memory_mb"]
-    if runs_here(spec):
+    if spec["here"]:
         made.add_selector_profile(execution_site="local")
         made.add_pegasus_profile(memory=f"{memory} MB")
     else:
@@ -177,6 +176,15 @@ def build(description, folder):
             path = f"{ROOT}/bin/{program}"
             entry = Transformation(kind, namespace="fedwing", site="local", pfn=path, is_stageable=True)
             transformations.add_transformations(entry)
+    kept = {}
+    for spec in description["jobs"]:
+        if spec["program"]:
+            kept.setdefault((spec["kind"], spec["dataset"]), {})[spec["site"]] = spec["program"]
+    for (kind, dataset), places in sorted(kept.items()):
+        entry = Transformation(kind, namespace="fedwing", version=dataset)
+        for where, path in sorted(places.items()):
+            entry.add_sites(TransformationSite(where, path, is_stageable=False))
+        transformations.add_transformations(entry)
     transformations.write(str(folder / "transformations.yml"))
 
     def directory(kind, path):

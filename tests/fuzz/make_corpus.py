@@ -253,8 +253,7 @@ RUNS = {
         "manifest": b'\x01{"job":"train-c0-r1","kind":"train","dataset":"nih","round":1,"client":0,"outputs":["u.safetensors"]}\n',
         "metrics": b'\x02{"start_time":1.5,"end_time":2,"exitcode":0,"rescue_dag_number":0,"jobs":1,"jobs_failed":0,'
         b'"jobs_succeeded":1,"dag_jobs":0,"dag_jobs_failed":0,"dag_jobs_succeeded":0,"total_jobs":1}',
-        "node_status": b'\x03[\n  Type = "NodeStatus";\n  Node = "a";\n  NodeStatus = 5; /* "STATUS_DONE" */\n]\n',
-        "jobstate": b"\x041795350324 a SUBMIT 26.0 pool - 1\n",
+        "jobstate": b"\x031795350324 a SUBMIT 26.0 pool - 1\n",
     },
 }
 

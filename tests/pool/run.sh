@@ -172,6 +172,9 @@ check_fan again
 
 run_experiment
 
+echo "== a sweep"
+tests/pool/sweep.sh "$pool" "$experiments"
+
 echo "== down, twice; nothing is left"
 "$pool" down
 "$pool" down

@@ -62,6 +62,41 @@ fn distance(left: &BTreeMap<String, (String, Vec<u8>)>, right: &BTreeMap<String,
 }
 
 #[test]
+fn models_sent_as_bytes_both_ways_end_near_those_sent_whole() {
+    let settings = "algorithm: fedavg\n  compression: {int8: {error_feedback: true}}";
+    let scenario = phantom(3, &format!("{settings}\n  broadcast: int8"), "");
+    let dataset = run(&scenario);
+    assert!(dataset["final"]["metrics"]["auroc"].is_f64());
+    let size = |name: &str| {
+        let path = scenario
+            .dir("run")
+            .join("files")
+            .join(format!("small.drawn.{name}.safetensors"));
+        fs::metadata(path).map(|about| about.len())
+    };
+    for round in 0..3 {
+        let (sent, whole) = (format!("r{round:04}.broadcast"), format!("r{round:04}.global"));
+        assert!(
+            3 * size(&sent).expect("sent") < size(&whole).expect("whole"),
+            "round {round}"
+        );
+    }
+    assert!(
+        size("r0003.broadcast").is_err(),
+        "nobody starts from the last model"
+    );
+
+    let whole = phantom(3, "algorithm: fedavg", "");
+    run(&whole);
+    let moved = distance(&global(&whole, 0), &global(&whole, 3));
+    let apart = distance(&global(&scenario, 3), &global(&whole, 3));
+    assert!(
+        0.0 < apart && apart < 0.25 * moved,
+        "{apart} apart after a way of {moved}"
+    );
+}
+
+#[test]
 fn fedadam_with_int8_and_error_feedback_learns_from_a_third_of_the_bytes() {
     let scenario = phantom(
         2,

@@ -7,4 +7,6 @@ mod layouts;
 mod real_data;
 mod scenario;
 mod sites;
+mod sizes;
+mod sweep;
 mod undisturbed;

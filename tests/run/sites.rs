@@ -9,7 +9,7 @@ use tests::fedwing;
 
 use crate::scenario::{Scenario, assert_code, assert_same_files, files, report, tensors};
 
-/// Three clients of drawn radiographs: at two sites, or in one place.
+/// Three clients of drawn radiographs: at two sites, where those of one are trained by one job; or in one place.
 fn phantom(at_sites: Option<&Path>) -> Scenario {
     let sites = match at_sites {
         None => String::new(),
@@ -17,6 +17,7 @@ fn phantom(at_sites: Option<&Path>) -> Scenario {
             "sites:
   a: {{clients: [0, 2], data: {0}/a, condor: {{requirements: 'FedwingSite == \"site0\"'}}}}
   b: {{clients: [1], data: {0}/b, condor: {{requirements: 'FedwingSite == \"site1\"'}}}}
+execution: {{clients_per_job: 2}}
 privacy: {{data_stays_at_site: true}}
 ",
             folder.display()
@@ -74,6 +75,21 @@ fn sites_give_the_model_that_one_place_gives_and_keep_their_shards() {
         report["datasets"][0]["last"]["metrics"].clone()
     };
     assert_eq!(numbers(&together), numbers(&apart));
+
+    let trained = |name: &str| {
+        apart
+            .dir("run/logs")
+            .join(format!("train-drawn-r0001-{name}.1.out"))
+    };
+    assert!(trained("g0000").is_file() && trained("c0001").is_file());
+    let program = at_site(place.path().join("b"), "small.drawn.at.b.program");
+    assert_code(
+        &std::process::Command::new(program)
+            .arg("--help")
+            .output()
+            .expect("runs"),
+        0,
+    );
 
     let of_run = files(&apart.dir("run"));
     for (site, clients) in [("a", &[0, 2][..]), ("b", &[1])] {

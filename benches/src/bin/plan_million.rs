@@ -1,44 +1,13 @@
 //! Plans and emits one million training jobs (1000 clients, 1000 rounds, one flat workflow) and prints seconds, bytes
 //! and peak memory as JSON. Other sizes: `plan_million CLIENTS ROUNDS`.
 
-use std::{env, fs, io, process::ExitCode, time::Instant};
+use std::{env, fs, process::ExitCode, time::Instant};
 
-use fedwing::{
-    emit::{FileKind, Sink, pegasus},
-    plan,
-};
+use benches::Counted;
+use fedwing::{emit::pegasus, plan};
 
 #[path = "../../../generator/tests/sample/mod.rs"]
 mod sample;
-
-/// Counts bytes and keeps none.
-#[derive(Default)]
-struct Counted {
-    bytes: u64,
-    files: u64,
-}
-
-struct Counter<'a>(&'a mut u64);
-
-impl io::Write for Counter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        *self.0 += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Sink for Counted {
-    type File<'a> = Counter<'a>;
-
-    fn file(&mut self, _path: &str, _kind: FileKind) -> io::Result<Counter<'_>> {
-        self.files += 1;
-        Ok(Counter(&mut self.bytes))
-    }
-}
 
 fn main() -> ExitCode {
     let numbers: Result<Vec<u32>, _> = env::args().skip(1).map(|word| word.parse()).collect();

@@ -346,6 +346,7 @@ impl<'a> Run<'a> {
             part: None,
             test_shard: Some(self.output("test")),
             validation_shard: None,
+            program: None,
         }));
     }
 

@@ -97,6 +97,7 @@ fn job() -> impl Strategy<Value = Job> {
                     shards,
                     validation_shard: salted.then(|| OutputFile::from("v")),
                     test_shard: Some(test_shard),
+                    program: salted.then(|| OutputFile::from("p")),
                 })
             }),
         (input(), option::of(any::<u32>()), output()).prop_map(|(root, threads, profile)| Job::Profile(

@@ -64,6 +64,7 @@ impl Job {
                 .map(|client| name(self.shard(client)).as_str().into())
                 .collect(),
             part: None,
+            program: None,
             test_shard: Some(name(self.path("test.safetensors")).as_str().into()),
             validation_shard: self.config.validation.map(|_| {
                 let path = name(self.path("validation.safetensors"));

@@ -4,6 +4,7 @@
 //! of [`Weights`], and whose [`Model::forward`] computes with them inside a [`Pass`].
 //! Start at [`Model::new`]. Another network is one more file beside `small_cnn` and one more line there.
 
+mod broadcast;
 mod densenet;
 mod efficientnet;
 mod frozen;
@@ -197,6 +198,8 @@ impl Model {
 
 #[cfg(test)]
 mod tests {
+    use contract::networks::{Fits, Holds};
+
     use super::*;
 
     fn model(arch: Arch, channels: u32, image_size: u32, classes: u32) -> Result<Model, ModelError> {
@@ -232,6 +235,34 @@ mod tests {
         assert_eq!(shape_of("layer4.1.bn2.num_batches_tracked"), Some(vec![]));
         assert_eq!(shape_of("layer1.0.downsample.0.weight"), None);
         assert_eq!(shape_of("fc.weight"), Some(vec![2, 512]));
+    }
+
+    #[test]
+    fn planners_know_every_tensor() {
+        for &arch in Arch::ALL {
+            let (channels, image_size, classes) = (3, 64, 5);
+            let fits = Fits {
+                channels,
+                image_size,
+                classes,
+            };
+            let known: Vec<_> = arch
+                .tensors(fits)
+                .into_iter()
+                .map(|tensor| (tensor.name, tensor.shape, tensor.holds))
+                .collect();
+            let model = model(arch, channels, image_size, classes).unwrap();
+            assert_eq!(known.len(), model.tensors().len(), "{arch}");
+            for ((name, shape, holds), spec) in known.iter().zip(model.tensors()) {
+                assert_eq!((name, shape), (&spec.name, &spec.shape), "{arch}");
+                let role = match holds {
+                    Holds::Trained(_) => Role::Trained,
+                    Holds::Statistic => Role::Statistic,
+                    Holds::Counter => Role::Counter,
+                };
+                assert_eq!(role, spec.role, "{arch}: {name}");
+            }
+        }
     }
 
     #[test]

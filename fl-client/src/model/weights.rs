@@ -11,14 +11,15 @@ use contract::{
     exit::JobExit,
     ids::Seed,
     job::{JobError, write_whole},
-    tensors::{Header, MAX_HEADER, TensorInfo, encode_header},
+    tensors::{ENCODING, Header, MAX_HEADER, SCALE_SUFFIX, TensorInfo, encode_header},
+    training::Broadcast,
 };
 use kernels::random::Random;
 use memmap2::Mmap;
 use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
-use super::{Model, Role, Start, TensorSpec, schema::Slot};
+use super::{Model, Role, Start, TensorSpec, broadcast, schema::Slot};
 
 /// The values of one tensor.
 #[derive(Debug, Clone, PartialEq)]
@@ -296,15 +297,19 @@ impl<'a> ModelFile<'a> {
     /// The tensors that `wanted` says are in the file, and nothing for the others; or what is wrong.
     fn values(&self, model: &Model, wanted: impl Fn(&TensorSpec) -> bool) -> Result<Weights, String> {
         let tensors = self.tensors().map_err(|error| error.message)?;
+        let encoding = self.broadcast()?;
         let specs = || model.tensors().iter();
-        let known: BTreeSet<&str> = specs()
+        let is_scaled = |spec: &TensorSpec| encoding == Some(Broadcast::Int8) && spec.role == Role::Trained;
+        let scale = |spec: &TensorSpec| is_scaled(spec).then(|| format!("{}{SCALE_SUFFIX}", spec.name));
+        let known: BTreeSet<String> = specs()
             .filter(|spec| wanted(spec))
-            .map(|spec| spec.name.as_str())
+            .flat_map(|spec| [Some(spec.name.clone()), scale(spec)])
+            .flatten()
             .collect();
         if let Some(name) = tensors
             .names()
             .into_iter()
-            .filter(|name| !known.contains(name))
+            .filter(|name| !known.contains(*name))
             .min()
         {
             return Err(format!("tensor `{name}` is not one of {}", model.arch()));
@@ -313,12 +318,31 @@ impl<'a> ModelFile<'a> {
             if !wanted(spec) {
                 return Ok(Values::Real(Vec::new()));
             }
-            let view = tensors
-                .tensor(&spec.name)
-                .map_err(|_| format!("tensor `{}` is missing", spec.name))?;
-            read_values(spec, &view)
+            let named = |name: &str| {
+                let view = tensors.tensor(name);
+                view.map_err(|_| format!("tensor `{name}` is missing"))
+            };
+            let view = named(&spec.name)?;
+            match encoding {
+                Some(encoding) if spec.role == Role::Trained => {
+                    let scale = scale(spec).map(|name| named(&name)).transpose()?;
+                    broadcast::read(encoding, spec, &view, scale.as_ref()).map(Values::Real)
+                }
+                _ => read_values(spec, &view),
+            }
         };
         Ok(Weights(specs().map(read).collect::<Result<_, _>>()?))
+    }
+
+    /// How trained values are written, where that is not as they are.
+    fn broadcast(&self) -> Result<Option<Broadcast>, String> {
+        let metadata = self.metadata().map_err(|error| error.message)?;
+        let read = |word: &String| {
+            let read = word.parse();
+            read.map_err(|reason: String| format!("metadata `{ENCODING}` is `{word}`: it {reason}"))
+        };
+        // Of an update it says how differences are written, and no update is read as weights.
+        metadata.get(ENCODING).map(read).transpose()
     }
 
     pub(super) fn finite(&self, weights: &Weights, model: &Model) -> Result<(), JobError> {

@@ -7,6 +7,7 @@ mod course;
 mod folder;
 mod masked;
 mod methods;
+mod together;
 mod updates;
 
 use std::fs;

@@ -6,9 +6,9 @@ use contract::{
     aggregation::{CentralPrivacy, Encoding, Strategy},
     args::Job,
     dataset::DatasetConfig,
-    ids::{ClientId, ExperimentName, Seed, SiteName, SpecDigest},
+    ids::{ClientId, ExperimentName, Round, Seed, SiteName, SpecDigest},
     recipe::{DeviceChoice, Recipe},
-    training::{Arch, BaselineKind, Head},
+    training::{Arch, BaselineKind, Broadcast, Head},
     units::{Bytes, Fraction, Seconds},
 };
 
@@ -57,6 +57,8 @@ pub struct Site {
     pub data: String,
     /// A ClassAd expression that holds on its machines alone; one line.
     pub requirements: String,
+    /// Whether it keeps the program of its clients' jobs, which then comes there once.
+    pub keeps_program: bool,
 }
 
 /// A dataset, as `prepare` will read it.
@@ -92,6 +94,8 @@ pub struct Federation {
     pub min_clients: Option<u32>,
     /// How updates are written; as plain values when none.
     pub compression: Option<Compression>,
+    /// How the global model is written on its way to the clients, by its values; as it is when none.
+    pub broadcast: Option<Broadcast>,
     /// Passes over a client's samples in a round, at least 1.
     pub epochs: u32,
     /// How a client trains.
@@ -160,8 +164,23 @@ pub struct Execution {
     pub retries: u32,
     /// Most updates one job reads, at least 2; no limit when none.
     pub fan_in: Option<u32>,
+    /// Most clients that one job trains, at least 1.
+    pub clients_per_job: u32,
+    /// What runs on the submit host, where files between jobs lie.
+    pub submit_host: SubmitHost,
     /// Settings of the Pegasus target.
     pub pegasus: PegasusSettings,
+}
+
+/// Steps of the server that run on the submit host, and so move no file; on other machines where not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SubmitHost {
+    /// Writing initial models.
+    pub init: bool,
+    /// Making new global models.
+    pub aggregate: bool,
+    /// Testing models on held-out samples, but for those of one client.
+    pub evaluate: bool,
 }
 
 /// How the plan becomes workflows.
@@ -176,6 +195,23 @@ pub enum Layout {
         /// Rounds of a sub-workflow.
         rounds: NonZeroU32,
     },
+}
+
+impl Layout {
+    /// The first and the last of the rounds that stand in one sub-workflow with `round`, which is counted from 1, of
+    /// `rounds` in all; none where there are no sub-workflows.
+    pub fn together(self, round: Round, rounds: u32) -> Option<(Round, Round)> {
+        match self {
+            Layout::Flat => None,
+            Layout::Rounds => Some((round, round)),
+            Layout::Chunks { rounds: chunk } => {
+                let chunk = chunk.get();
+                let first = (round.0 - 1) / chunk * chunk + 1;
+                let last = first.saturating_add(chunk - 1).min(rounds);
+                Some((Round(first), Round(last)))
+            }
+        }
+    }
 }
 
 /// What a job asks its machine for.
@@ -202,7 +238,7 @@ pub struct Resources {
     pub init: Request,
     /// `train` jobs.
     pub train: Request,
-    /// `aggregate` and `partial` jobs.
+    /// `aggregate`, `partial` and `broadcast` jobs.
     pub aggregate: Request,
     /// `evaluate` jobs.
     pub evaluate: Request,
@@ -218,7 +254,12 @@ impl Resources {
             Job::Stats(_) | Job::Keys(_) | Job::Reveal(_) => self.stats,
             Job::Init(_) => self.init,
             Job::Train(_) => self.train,
-            Job::Aggregate(_) | Job::Partial(_) => self.aggregate,
+            // One after the other: as much memory as one, and as much time as all.
+            Job::TrainClients(args) => Request {
+                walltime: Seconds(self.train.walltime.0.saturating_mul(args.clients.len() as u64)),
+                ..self.train
+            },
+            Job::Aggregate(_) | Job::Partial(_) | Job::Broadcast(_) => self.aggregate,
             Job::Evaluate(_) => self.evaluate,
             Job::Baseline(_) => self.baseline,
         }

@@ -8,7 +8,7 @@ use contract::{
 };
 
 use super::{
-    checked::{Execution, Layout, PegasusSettings, Request, Resources},
+    checked::{Execution, Layout, PegasusSettings, Request, Resources, SubmitHost},
     rules::not_built,
 };
 use crate::{
@@ -36,6 +36,13 @@ pub const DEFAULT_RESOURCES: Resources = Resources {
     baseline: request(2048, 720),
 };
 
+/// What runs on the submit host where the specification does not say: steps of a second, which read and write the most.
+const DEFAULT_SUBMIT_HOST: SubmitHost = SubmitHost {
+    init: true,
+    aggregate: true,
+    evaluate: false,
+};
+
 /// Attempts after the first where there is no `execution`.
 const DEFAULT_RETRIES: u32 = 2;
 /// The site jobs run on where there is no `pegasus`.
@@ -59,6 +66,8 @@ pub fn execution(execution: Option<types::Execution>, found: &mut Found) -> Opti
         resources,
         retries,
         aggregation,
+        clients_per_job,
+        submit_host,
         pegasus,
     }) = execution
     else {
@@ -68,6 +77,8 @@ pub fn execution(execution: Option<types::Execution>, found: &mut Found) -> Opti
             resources: DEFAULT_RESOURCES,
             retries: DEFAULT_RETRIES,
             fan_in: None,
+            clients_per_job: 1,
+            submit_host: DEFAULT_SUBMIT_HOST,
             pegasus: default_pegasus(),
         };
         return Some(ProvenExecution {
@@ -88,6 +99,9 @@ pub fn execution(execution: Option<types::Execution>, found: &mut Found) -> Opti
         Some(resources) => self::resources(resources.value, device, found),
         None => (usual(device), None),
     };
+    let submit_host = submit_host.map_or(DEFAULT_SUBMIT_HOST, |steps| {
+        self::submit_host(&steps.value, &resources, found)
+    });
     let pegasus = match pegasus {
         Some(pegasus) => self::pegasus(pegasus.value, found),
         None => Some(default_pegasus()),
@@ -107,10 +121,39 @@ pub fn execution(execution: Option<types::Execution>, found: &mut Found) -> Opti
             resources,
             retries: retries?.value.get32(),
             fan_in: fan_in.map(|fan_in| fan_in.value.get32()),
+            clients_per_job: clients_per_job?.value.get32(),
+            submit_host,
             pegasus: pegasus?,
         },
         train_memory,
     })
+}
+
+/// The steps that are to run on the submit host; nothing there is asked for a GPU.
+fn submit_host(steps: &[At<types::SubmitHostStep>], resources: &Resources, found: &mut Found) -> SubmitHost {
+    let mut here = SubmitHost {
+        init: false,
+        aggregate: false,
+        evaluate: false,
+    };
+    for step in steps {
+        let step_here = match step.value {
+            types::SubmitHostStep::Init => &mut here.init,
+            types::SubmitHostStep::Aggregate => &mut here.aggregate,
+            types::SubmitHostStep::Evaluate if resources.evaluate.gpus > 0 => {
+                let words = "the jobs that test models ask for a GPU, and jobs on the submit host get none";
+                found.push(
+                    Diagnostic::error(Code::DeviceUnfit, step.span, words)
+                        .label("must run on machines of the pool")
+                        .help("take `evaluate` out of the list, or ask for no GPU there"),
+                );
+                continue;
+            }
+            types::SubmitHostStep::Evaluate => &mut here.evaluate,
+        };
+        *step_here = true;
+    }
+    here
 }
 
 /// GPUs that a job needs to see for `device`: place N is the one after N others.
@@ -305,6 +348,8 @@ mod tests {
             resources: None,
             retries: None,
             aggregation: None,
+            clients_per_job: None,
+            submit_host: None,
             pegasus: None,
         };
         // `retries: None` in a mapping that was read means a mistake, so the value is put in as the reader does.

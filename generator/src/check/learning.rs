@@ -78,7 +78,7 @@ pub fn learning(
 ) {
     central(federation, privacy, found);
     tree(federation, execution, privacy, found);
-    maskable(federation, privacy, found);
+    maskable(federation, execution, privacy, found);
     // The dataset whose rounds have the fewest clients decides.
     let selected = |dataset: &Proven| federation.checked.fraction.of(dataset.clients);
     let Some(smallest) = datasets.iter().min_by_key(|dataset| selected(dataset)) else {
@@ -238,7 +238,12 @@ fn tree(
 }
 
 /// Masks fall away in a plain sum and nowhere else.
-fn maskable(federation: &ProvenFederation, privacy: &ProvenPrivacy, found: &mut Found) {
+fn maskable(
+    federation: &ProvenFederation,
+    execution: &ProvenExecution,
+    privacy: &ProvenPrivacy,
+    found: &mut Found,
+) {
     if !privacy.checked.secure_aggregation {
         return;
     }
@@ -268,6 +273,14 @@ fn maskable(federation: &ProvenFederation, privacy: &ProvenPrivacy, found: &mut 
             "masked updates look like noise, which no encoding makes smaller".to_owned(),
             "not with `compression`".to_owned(),
             "leave `compression` or `secure_aggregation` out",
+        );
+    }
+    if execution.checked.clients_per_job > 1 {
+        refuse(
+            "masks hide clients' updates from each other, and a job of several clients has the keys of all"
+                .to_owned(),
+            "not with `clients_per_job`".to_owned(),
+            "leave `clients_per_job` or `secure_aggregation` out",
         );
     }
     if privacy.central.is_some() {

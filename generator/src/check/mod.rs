@@ -15,6 +15,7 @@ mod methods;
 mod paths;
 mod rules;
 mod sites;
+mod sweep;
 mod together;
 mod training;
 
@@ -25,22 +26,32 @@ use sha2::{Digest, Sha256};
 
 pub use checked::{
     Checked, Compression, Dataset, Evaluation, Execution, Federation, Layout, Model, PegasusSettings,
-    Privacy, Request, Resources, Site,
+    Privacy, Request, Resources, Site, SubmitHost,
 };
 pub use execution::DEFAULT_RESOURCES;
+pub use sweep::{Axis, Point, Sweep};
 
 use crate::{
     diag::{Code, Diagnostic, Diagnostics, Span, Text},
-    spec::{self, At, Found, Spec, types},
+    spec::{self, At, Document, Found, Spec, types},
 };
 
 /// What checking a specification gives.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// The proven specification; none when there is an error.
+    /// The proven specification; none when there is an error, and for a sweep.
     pub checked: Option<Checked>,
+    /// The proven sweep; none when there is an error, and for a specification of one experiment.
+    pub sweep: Option<Sweep>,
     /// Errors and warnings, in the order of the text.
     pub diagnostics: Diagnostics,
+}
+
+impl Report {
+    /// Whether there is no error.
+    pub fn accepted(&self) -> bool {
+        self.checked.is_some() || self.sweep.is_some()
+    }
 }
 
 /// Checks the specification `text`.
@@ -57,11 +68,25 @@ pub struct Report {
 /// ```
 pub fn check(text: &str, file_name: &str, base_dir: &Path) -> Report {
     let mut found = Found::new();
-    let checked =
-        spec::read(text, &mut found).and_then(|spec| prove(spec, digest(text), base_dir, &mut found));
-    let diagnostics = Diagnostics::new(Text::new(file_name, text), found);
-    let checked = checked.filter(|_| !diagnostics.has_errors());
-    Report { checked, diagnostics }
+    let shown = Text::new(file_name, text);
+    let (checked, sweep) = match spec::document(text, &mut found) {
+        Some(Document::One(spec)) => {
+            let checked = spec.and_then(|spec| prove(spec, digest(text), base_dir, &mut found));
+            (checked, None)
+        }
+        Some(Document::Sweep(written)) => {
+            let sweep = sweep::prove(&written, &shown, digest(text), base_dir, &mut found);
+            (None, sweep)
+        }
+        None => (None, None),
+    };
+    let diagnostics = Diagnostics::new(shown, found);
+    let accepted = !diagnostics.has_errors();
+    Report {
+        checked: checked.filter(|_| accepted),
+        sweep: sweep.filter(|_| accepted),
+        diagnostics,
+    }
 }
 
 /// SHA-256 of a specification's text.
@@ -87,6 +112,7 @@ fn prove(spec: Spec, digest: SpecDigest, base: &Path, found: &mut Found) -> Opti
         sites,
         execution,
         privacy,
+        sweep: _, // points have none
     } = spec;
     // Every part first, so that all mistakes are found; then the whole.
     let arch = model

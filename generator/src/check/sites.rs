@@ -70,6 +70,7 @@ fn site_of(
     let types::Site {
         clients,
         data,
+        program,
         condor,
     } = site;
     let clients = clients.map(|clients| {
@@ -98,6 +99,10 @@ fn site_of(
         clients: clients?,
         data: data?,
         requirements: requirements?,
+        keeps_program: match program.map(|program| program.value) {
+            None | Some(types::SiteProgram::Kept) => true,
+            Some(types::SiteProgram::Sent) => false,
+        },
     })
 }
 

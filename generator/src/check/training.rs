@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use contract::{
     aggregation::NamePattern,
-    training::{Arch, BaselineKind, Head},
+    training::{Arch, BaselineKind, Broadcast, Head},
 };
 
 use super::{
@@ -110,6 +110,7 @@ pub fn federation(federation: types::Federation, found: &mut Found) -> Option<Pr
         fraction,
         min_clients,
         compression,
+        broadcast,
         local: written,
     } = federation;
     let algorithm = algorithm.map(|algorithm| {
@@ -143,6 +144,11 @@ pub fn federation(federation: types::Federation, found: &mut Found) -> Option<Pr
             fraction: fraction?.value.0,
             min_clients: min_clients.map(|min_clients| min_clients.value.get32()),
             compression,
+            broadcast: broadcast.map(|broadcast| match broadcast.value {
+                types::Broadcast::Fp16 => Broadcast::Fp16,
+                types::Broadcast::Bf16 => Broadcast::Bf16,
+                types::Broadcast::Int8 => Broadcast::Int8,
+            }),
             epochs,
             recipe,
         },

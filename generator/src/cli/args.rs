@@ -4,6 +4,8 @@ use std::{num::NonZeroU32, path::PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::ops::Layouts;
+
 /// Federated learning on chest X-rays, from a checked specification to reproducible results.
 #[derive(Debug, Parser)]
 #[command(name = "fedwing", version, after_help = EXIT_CODES)]
@@ -23,6 +25,30 @@ pub enum Command {
         /// The specification
         spec: PathBuf,
         /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows what a specification would do, at what cost, and what is not settled: the document to approve
+    Show {
+        /// The specification
+        spec: PathBuf,
+        /// What is known of a dataset: what `fl-client profile`, or the `stats` or `prepare` job of an earlier run, wrote;
+        /// repeat the flag
+        #[arg(long = "profile", value_name = "[DATASET=]FILE")]
+        profiles: Vec<String>,
+        /// Look at the data where it is on this machine, with `fl-client profile`
+        #[arg(long)]
+        look: bool,
+        /// A pool file, to say how long the experiment would take there (see `fedwing simulate`)
+        #[arg(long, value_name = "POOL")]
+        pool: Option<PathBuf>,
+        /// Write the graph of jobs as DOT
+        #[arg(long, value_name = "FILE")]
+        dot: Option<PathBuf>,
+        /// Write the graph of jobs as a picture
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
+        /// Print the document as JSON
         #[arg(long)]
         json: bool,
     },
@@ -53,6 +79,39 @@ pub enum Command {
         /// Print the result as JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Lists the points of a sweep, or prints the specification of one
+    Points {
+        /// The specification
+        spec: PathBuf,
+        /// The point whose specification to print
+        #[arg(long, value_name = "NAME")]
+        point: Option<String>,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Predicts how long a specification takes on a pool, and where the time goes
+    Simulate {
+        /// The specification
+        spec: PathBuf,
+        /// The pool file
+        #[arg(long)]
+        pool: PathBuf,
+        /// `flat`, `rounds`, `chunks:N` or `all`; the specification's own when not given
+        #[arg(long)]
+        layout: Option<Layouts>,
+        /// A run of the same data, whose statistics say how many samples there are; assumed when not given
+        #[arg(long, value_name = "RUN")]
+        data: Option<PathBuf>,
+        /// Print the predictions as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Derives a pool file for `simulate` from a run, on this machine or on a pool
+    Calibrate {
+        /// The run's folder
+        dir: PathBuf,
     },
     /// Hands a generated workflow to its pool
     Submit {

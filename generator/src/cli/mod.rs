@@ -3,7 +3,9 @@
 mod args;
 mod progress;
 mod show;
+mod simulate;
 mod status;
+mod sweep;
 mod watch;
 
 use std::process::ExitCode;

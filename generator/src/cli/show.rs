@@ -10,12 +10,16 @@ use serde::Serialize;
 use super::{
     args::{Command, TargetArg},
     progress::Progress,
-    status, watch,
+    simulate, status, sweep, watch,
 };
 use crate::{
     diag::{Colour, Diagnostics},
     engine::Interrupt,
-    ops::{self, Exit, OpError, Resumed, RunRequest, RunResult, SubmitResult},
+    ops::{
+        self, Cancelled, Exit, Generated, Look, OpError, PointsWanted, Ran, Reported, Resumed, RunRequest,
+        RunResult, Seen, ShowRequest, Shown, Submitted, SweepResult,
+    },
+    review,
 };
 
 /// Runs `command` and returns the exit code.
@@ -38,7 +42,9 @@ fn execute(command: Command) -> Result<Exit, OpError> {
             } else {
                 warn(&result.diagnostics);
                 if let Some(digest) = &result.digest {
-                    println!("{}: accepted, digest {digest}", result.file);
+                    let points = result.points;
+                    let points = points.map_or(String::new(), |points| format!(", {points} points"));
+                    println!("{}: accepted{points}, digest {digest}", result.file);
                 }
             }
             Ok(if result.accepted {
@@ -46,6 +52,35 @@ fn execute(command: Command) -> Result<Exit, OpError> {
             } else {
                 Exit::Rejected
             })
+        }
+        Command::Show {
+            spec,
+            profiles,
+            look,
+            pool,
+            dot,
+            svg,
+            json,
+        } => {
+            let request = ShowRequest {
+                documents: profiles,
+                look: if look { Look::Yes } else { Look::No },
+                pool,
+                dot,
+                svg,
+            };
+            let Shown { review, not_here } = ops::show(&spec, &request)?;
+            for folder in not_here {
+                eprintln!(
+                    "note: `{}` is not on this machine; nothing was found there",
+                    folder.display()
+                );
+            }
+            match json {
+                true => print!("{}", review::json(&review)),
+                false => print!("{}", review::markdown(&review)),
+            }
+            Ok(Exit::Done)
         }
         Command::Generate {
             spec,
@@ -57,14 +92,7 @@ fn execute(command: Command) -> Result<Exit, OpError> {
                 TargetArg::Pegasus => ops::Target::Pegasus,
                 TargetArg::Dagman => ops::Target::Dagman,
             };
-            let result = ops::generate(&spec, &output, target)?;
-            warn(&result.warnings);
-            if json {
-                print_json(&result);
-            } else {
-                eprintln!("{} jobs, job binaries of {}", result.jobs, result.binaries);
-                println!("{}", result.dir.display());
-            }
+            show_generated(&ops::generate(&spec, &output, target)?, json);
             Ok(Exit::Done)
         }
         Command::Run {
@@ -77,7 +105,45 @@ fn execute(command: Command) -> Result<Exit, OpError> {
                 jobs,
                 interrupt: interrupt()?,
             };
-            show_run(&ops::run(&source, &dir, &request, Progress::new)?, json)
+            match ops::run(&source, &dir, &request, Progress::new)? {
+                Ran::One(result) => show_run(&result, json),
+                Ran::Sweep(result) => show_sweep(&result, json),
+            }
+        }
+        Command::Points { spec, point, json } => {
+            let wanted = point.map_or(PointsWanted::List, PointsWanted::One);
+            let result = ops::points(&spec, &wanted)?;
+            match (json, result.points.first().and_then(|point| point.spec.as_ref())) {
+                (true, _) => print_json(&result),
+                (false, Some(spec)) => print!("{spec}"),
+                (false, None) => print!("{}", sweep::points(&result)),
+            }
+            Ok(Exit::Done)
+        }
+        Command::Simulate {
+            spec,
+            pool,
+            layout,
+            data,
+            json,
+        } => {
+            let layouts = layout.unwrap_or(ops::Layouts::AsSpecified);
+            let result = ops::simulate(&spec, &pool, layouts, data.as_deref())?;
+            warn(&result.warnings);
+            if json {
+                print_json(&result);
+            } else {
+                print!("{}", simulate::text(&result));
+            }
+            Ok(Exit::Done)
+        }
+        Command::Calibrate { dir } => {
+            let result = ops::calibrate(&dir)?;
+            for note in &result.notes {
+                eprintln!("note: {note}");
+            }
+            print!("{}", result.text);
+            Ok(Exit::Done)
         }
         Command::Submit { dir, json } => {
             show_submitted(&ops::submit(&dir)?, json);
@@ -88,7 +154,10 @@ fn execute(command: Command) -> Result<Exit, OpError> {
             if json {
                 print_json(&status);
             } else {
-                print!("{}", status::text(&status, status::ALL_ROUNDS));
+                match &status {
+                    Seen::One(status) => print!("{}", status::text(status, status::ALL_ROUNDS)),
+                    Seen::Sweep(status) => print!("{}", sweep::text(status, None)),
+                }
             }
             Ok(Exit::Done)
         }
@@ -98,7 +167,10 @@ fn execute(command: Command) -> Result<Exit, OpError> {
             if json {
                 print_json(&result);
             } else {
-                println!("{}", status::cancelled(&result));
+                match &result {
+                    Cancelled::One(result) => println!("{}", status::cancelled(result)),
+                    Cancelled::Sweep(result) => println!("{}", sweep::cancelled(result)),
+                }
             }
             Ok(Exit::Done)
         }
@@ -109,6 +181,7 @@ fn execute(command: Command) -> Result<Exit, OpError> {
             };
             match ops::resume(&dir, &request, Progress::new)? {
                 Resumed::Local(result) => show_run(&result, json),
+                Resumed::LocalSweep(result) => show_sweep(&result, json),
                 Resumed::Pool(result) => {
                     show_submitted(&result, json);
                     Ok(Exit::Done)
@@ -116,11 +189,14 @@ fn execute(command: Command) -> Result<Exit, OpError> {
             }
         }
         Command::Report { dir, json } => {
-            let result = ops::report(&dir)?;
+            let (text, html) = match ops::report(&dir)? {
+                Reported::One(result) => (result.to_json(), result.html),
+                Reported::Sweep(result) => (result.to_json(), result.html),
+            };
             if json {
-                print!("{}", result.to_json());
+                print!("{text}");
             } else {
-                println!("{}", result.html.display());
+                println!("{}", html.display());
             }
             Ok(Exit::Done)
         }
@@ -132,16 +208,59 @@ fn execute(command: Command) -> Result<Exit, OpError> {
     }
 }
 
-fn show_submitted(result: &SubmitResult, json: bool) {
+fn show_generated(result: &Generated, json: bool) {
+    let (warnings, dir) = match result {
+        Generated::One(result) => (&result.warnings, &result.dir),
+        Generated::Sweep(result) => (&result.warnings, &result.dir),
+    };
+    warn(warnings);
+    match (json, result) {
+        (true, Generated::One(result)) => return print_json(result),
+        (true, Generated::Sweep(result)) => return print_json(result),
+        (false, Generated::One(result)) => {
+            eprintln!("{} jobs, job binaries of {}", result.jobs, result.binaries);
+        }
+        (false, Generated::Sweep(result)) => eprintln!(
+            "{} points, {} jobs, job binaries of {}",
+            result.points.len(),
+            result.jobs,
+            result.binaries
+        ),
+    }
+    println!("{}", dir.display());
+}
+
+fn show_submitted(result: &Submitted, json: bool) {
     if json {
         print_json(result);
         return;
     }
-    if let Some(cluster) = result.cluster {
+    let (cluster, dir) = match result {
+        Submitted::One(result) => (result.cluster, &result.dir),
+        Submitted::Sweep(result) => (result.cluster, &result.dir),
+    };
+    if let Some(cluster) = cluster {
         eprintln!("DAGMan is job {cluster} in the queue");
     }
-    println!("{}", result.dir.display());
-    eprintln!("help: `fedwing watch {}` follows it", result.dir.display());
+    println!("{}", dir.display());
+    eprintln!("help: `fedwing watch {}` follows it", dir.display());
+}
+
+fn show_sweep(result: &SweepResult, json: bool) -> Result<Exit, OpError> {
+    warn(&result.warnings);
+    if json {
+        print_json(result);
+        return Ok(result.exit());
+    }
+    print!("{}", sweep::results(result));
+    println!("{}", result.report.display());
+    if result.exit() != Exit::Done {
+        eprintln!(
+            "help: `fedwing resume {}` continues the sweep",
+            result.dir.display()
+        );
+    }
+    Ok(result.exit())
 }
 
 fn interrupt() -> Result<Interrupt, OpError> {
@@ -157,14 +276,7 @@ fn show_run(result: &RunResult, json: bool) -> Result<Exit, OpError> {
         return Ok(result.exit());
     }
     for last in &result.results {
-        let auroc = last
-            .auroc
-            .map_or("undefined".to_owned(), |auroc| format!("{auroc:.3}"));
-        let synthetic = if last.synthetic { " (SYNTHETIC)" } else { "" };
-        println!(
-            "{}: round {}, AUROC {auroc}, accuracy {:.3}{synthetic}",
-            last.dataset, last.round, last.accuracy
-        );
+        println!("{}", sweep::last_round(last));
     }
     println!("{}", result.report.display());
     if result.exit() != Exit::Done {
@@ -209,6 +321,10 @@ fn warn(diagnostics: &Diagnostics) {
 fn tell(error: &OpError) {
     if let OpError::Rejected(result) = error {
         warn(&result.diagnostics);
+        return;
+    }
+    if let OpError::PoolRejected(diagnostics) = error {
+        warn(diagnostics);
         return;
     }
     eprintln!("error: {error}");

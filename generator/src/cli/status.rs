@@ -169,7 +169,8 @@ fn state(status: &Status) -> String {
     }
 }
 
-fn counts(counts: &Counts) -> String {
+/// How many jobs are how far.
+pub fn counts(counts: &Counts) -> String {
     if counts.total == 0 {
         return "none known".to_owned();
     }

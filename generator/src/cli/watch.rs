@@ -9,14 +9,17 @@ use std::{
     time::Duration,
 };
 
-use super::status;
-use crate::ops::{Exit, OpError, RunState, Status, Watch};
+use super::{status, sweep};
+use crate::ops::{Exit, OpError, RunState, Seen, Status, Watch};
 
 /// How often the run is looked at.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Rounds of each dataset that are shown at once.
 const ROUNDS: NonZeroUsize = NonZeroUsize::new(8).expect("8 is not 0");
+
+/// Points of a sweep that are shown at once.
+const POINTS: NonZeroUsize = NonZeroUsize::new(20).expect("20 is not 0");
 
 /// Shows the run at `path` until it ends. Ctrl-C ends this process alone; the run knows nothing of it.
 pub fn watch(path: &Path, json: bool) -> Result<Exit, OpError> {
@@ -33,7 +36,7 @@ pub fn watch(path: &Path, json: bool) -> Result<Exit, OpError> {
         if view.show(&seen, &mut stdout().lock()).is_err() {
             return Ok(Exit::Done);
         }
-        match seen.state {
+        match seen.state() {
             RunState::Waiting | RunState::Running => thread::sleep(PAUSE),
             RunState::NotSubmitted => {
                 eprintln!(
@@ -49,7 +52,7 @@ pub fn watch(path: &Path, json: bool) -> Result<Exit, OpError> {
 
 /// A way to show a run as it changes.
 trait View {
-    fn show(&mut self, status: &Status, out: &mut dyn Write) -> io::Result<()>;
+    fn show(&mut self, seen: &Seen, out: &mut dyn Write) -> io::Result<()>;
 }
 
 /// Writes over what it wrote before.
@@ -59,8 +62,11 @@ struct Terminal {
 }
 
 impl View for Terminal {
-    fn show(&mut self, status: &Status, out: &mut dyn Write) -> io::Result<()> {
-        let text = status::text(status, Some(ROUNDS));
+    fn show(&mut self, seen: &Seen, out: &mut dyn Write) -> io::Result<()> {
+        let text = match seen {
+            Seen::One(status) => status::text(status, Some(ROUNDS)),
+            Seen::Sweep(status) => sweep::text(status, Some(POINTS)),
+        };
         let width = width();
         let lines: Vec<String> = text
             .lines()
@@ -103,27 +109,17 @@ struct Plain {
 }
 
 impl View for Plain {
-    fn show(&mut self, status: &Status, out: &mut dyn Write) -> io::Result<()> {
-        let over = status.rounds.iter().filter(|round| round.accuracy.is_some());
-        let rounds = over.map(|round| format!("{}: {}", round.dataset, status::round_text(round)));
-        let held = status
-            .held
-            .iter()
-            .map(|held| format!("held: {}", status::held_text(held)));
-        let failed = status
-            .failed
-            .iter()
-            .map(|failed| format!("failed: {}", status::failed_text(failed)));
-        let news: Vec<String> = rounds
-            .chain(held)
-            .chain(failed)
-            .filter(|line| !self.told.contains(line))
-            .collect();
+    fn show(&mut self, seen: &Seen, out: &mut dyn Write) -> io::Result<()> {
+        let (news, short) = match seen {
+            Seen::One(status) => (news(status), status::short(status)),
+            Seen::Sweep(status) => (sweep::news(status), sweep::short(status)),
+        };
+        let news = news.into_iter().filter(|line| !self.told.contains(line));
+        let news: Vec<String> = news.collect();
         for line in news {
             writeln!(out, "{line}")?;
             self.told.insert(line);
         }
-        let short = status::short(status);
         if self.last.as_ref() != Some(&short) {
             writeln!(out, "{short}")?;
             self.last = Some(short);
@@ -132,22 +128,44 @@ impl View for Plain {
     }
 }
 
+/// Rounds that are over, jobs that are held or failed, each in a line.
+fn news(status: &Status) -> Vec<String> {
+    let over = status.rounds.iter().filter(|round| round.accuracy.is_some());
+    let rounds = over.map(|round| format!("{}: {}", round.dataset, status::round_text(round)));
+    let held = status
+        .held
+        .iter()
+        .map(|held| format!("held: {}", status::held_text(held)));
+    let failed = status
+        .failed
+        .iter()
+        .map(|failed| format!("failed: {}", status::failed_text(failed)));
+    rounds.chain(held).chain(failed).collect()
+}
+
+/// The same at any time.
+fn timeless(seen: &Seen) -> Seen {
+    let mut seen = seen.clone();
+    match &mut seen {
+        Seen::One(status) => status.elapsed_s = 0.0,
+        Seen::Sweep(status) => status.points.iter_mut().for_each(|point| point.elapsed_s = 0.0),
+    }
+    seen
+}
+
 /// A status a line, whenever more than the time has changed.
 #[derive(Default)]
 struct Json {
-    last: Option<Status>,
+    last: Option<Seen>,
 }
 
 impl View for Json {
-    fn show(&mut self, status: &Status, out: &mut dyn Write) -> io::Result<()> {
-        let timeless = Status {
-            elapsed_s: 0.0,
-            ..status.clone()
-        };
+    fn show(&mut self, seen: &Seen, out: &mut dyn Write) -> io::Result<()> {
+        let timeless = timeless(seen);
         if self.last.as_ref() == Some(&timeless) {
             return Ok(());
         }
-        let line = serde_json::to_string(status).expect("a status has text keys and no failing parts");
+        let line = serde_json::to_string(seen).expect("a status has text keys and no failing parts");
         writeln!(out, "{line}")?;
         self.last = Some(timeless);
         out.flush()
@@ -161,7 +179,7 @@ mod tests {
 
     fn shown(view: &mut dyn View, status: &Status) -> String {
         let mut out = Vec::new();
-        view.show(status, &mut out).unwrap();
+        view.show(&Seen::One(Box::new(status.clone())), &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 

@@ -5,7 +5,8 @@ use std::fmt;
 macro_rules! codes {
     ($( $variant:ident = $code:literal: $title:literal, )*) => {
         /// Which rule speaks. `FL01..`: reading YAML; `FL02..`: one value; `FL03..`: several values together;
-        /// `FL04..`: features.
+        /// `FL04..`: features;
+        /// `FL05..`: sweeps.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code { $( #[doc = $title] $variant, )* }
 
@@ -85,6 +86,8 @@ codes! {
     SiteFolder = "FL0334": "a site's folder that is not written in full",
     NotBuilt = "FL0401": "described, but not built yet",
     BrokenPromise = "FL0402": "a promise that cannot be kept",
+    SweepPlace = "FL0501": "a place that a sweep cannot vary",
+    SweepSize = "FL0502": "a sweep of too many points",
 }
 
 impl fmt::Display for Code {

@@ -35,7 +35,7 @@ impl Severity {
 }
 
 /// One thing found in a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
     /// Which rule speaks.
     pub code: Code,

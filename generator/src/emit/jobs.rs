@@ -41,8 +41,9 @@ fn line(planned: &PlannedJob, out: &mut impl Write) -> io::Result<()> {
         job,
         stage,
         request: _,
-        site: _,
+        place: _,
         in_place: _,
+        program: _,
     } = planned;
     let mut outputs = Vec::new();
     job.roles(&mut |role| match role {

@@ -9,7 +9,8 @@ mod directory;
 mod jobs;
 pub mod pegasus;
 mod sink;
-mod units;
+pub mod sweep;
+pub(crate) mod units;
 
 pub use directory::SinkError;
 pub use jobs::{JOBS_FILE, write_jobs};

@@ -69,14 +69,21 @@ pub struct Units {
 }
 
 impl Units {
-    /// Splits `plan` by its layout.
+    /// Splits `plan` by its layout, and says which files cross the borders of sub-workflows.
     pub fn of(plan: &Plan) -> Self {
+        let (mut this, unit_of) = Self::split(plan, plan.layout);
+        declare_files(plan, &unit_of, &mut this.units);
+        this
+    }
+
+    /// Splits `plan` by `layout`, and says for each job which unit it is of. Sub-workflows name no files.
+    pub fn split(plan: &Plan, layout: Layout) -> (Self, Vec<u32>) {
         let mut units = Vec::new();
         let mut rounds = HashMap::new();
         let mut unit_of = Vec::with_capacity(plan.jobs.len());
         for (index, job) in plan.jobs.iter().enumerate() {
             let round = job.stage.round.filter(|round| round.0 > 0);
-            let Some((round, last)) = round.and_then(|round| together(plan, round)) else {
+            let Some((round, last)) = round.and_then(|round| layout.together(round, plan.rounds)) else {
                 unit_of.push(units.len() as u32);
                 units.push(Unit::Job(index));
                 continue;
@@ -100,24 +107,7 @@ impl Units {
             unit_of.push(unit as u32);
         }
         let after = edges_between(plan, &unit_of, units.len());
-        if !rounds.is_empty() {
-            declare_files(plan, &unit_of, &mut units);
-        }
-        Self { units, after }
-    }
-}
-
-/// The first and the last of the rounds that stand in one sub-workflow with `round`; none where there are no sub-workflows.
-fn together(plan: &Plan, round: Round) -> Option<(Round, Round)> {
-    match plan.layout {
-        Layout::Flat => None,
-        Layout::Rounds => Some((round, round)),
-        Layout::Chunks { rounds } => {
-            let rounds = rounds.get();
-            let first = (round.0 - 1) / rounds * rounds + 1;
-            let last = first.saturating_add(rounds - 1).min(plan.rounds);
-            Some((Round(first), Round(last)))
-        }
+        (Self { units, after }, unit_of)
     }
 }
 
@@ -140,6 +130,9 @@ fn edges_between(plan: &Plan, unit_of: &[u32], units: usize) -> Vec<Vec<u32>> {
 
 /// Fills in what crosses the border of each sub-workflow.
 fn declare_files(plan: &Plan, unit_of: &[u32], units: &mut [Unit]) {
+    if units.iter().all(|unit| matches!(unit, Unit::Job(_))) {
+        return;
+    }
     let mut writers: HashMap<&str, u32> = HashMap::new();
     let mut read: BTreeSet<(u32, &str)> = BTreeSet::new();
     let mut written: BTreeSet<&str> = BTreeSet::new();

@@ -215,7 +215,7 @@ pub(super) fn is_sub_workflow(name: &str) -> bool {
 }
 
 /// `NAME.dag` and an ending.
-pub(super) fn beside(dag: &Path, ending: &str) -> PathBuf {
+pub fn beside(dag: &Path, ending: &str) -> PathBuf {
     let mut name = dag.as_os_str().to_owned();
     name.push(".");
     name.push(ending);

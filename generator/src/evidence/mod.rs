@@ -4,7 +4,7 @@
 //! job is, and the same [`crate::record::Event`]s a local run records. Start at [`PoolRun`] and [`Observed`].
 //!
 //! Each foreign format has a parser of its own, pure and on text or bytes, that takes what it understands and counts what
-//! it does not: [`event_log`], [`dag_file`], [`dagman_out`], [`jobstate`], [`kickstart`], [`node_status`],
+//! it does not: [`event_log`], [`dag_file`], [`dagman_out`], [`jobstate`], [`kickstart`],
 //! [`metrics`], [`braindump`], [`manifest`]. No database of Pegasus' monitoring is read: it drops events.
 
 pub mod braindump;
@@ -15,7 +15,6 @@ pub mod jobstate;
 pub mod kickstart;
 pub mod manifest;
 pub mod metrics;
-pub mod node_status;
 
 mod follow;
 mod local;
@@ -29,7 +28,7 @@ mod time;
 mod to_record;
 mod zone;
 
-pub use follow::{Follow, FollowError, kept_log, lock_file, rescue_file};
+pub use follow::{Follow, FollowError, beside, kept_log, lock_file, rescue_file};
 pub use local::{Engine, LocalJob, LocalRun};
 pub use nodes::{Attempt, Life, NodeState, Nodes};
 pub use observed::{Job, Observed, Phase, Recorded, Role, Submit, System, Try};

@@ -316,16 +316,15 @@ impl NodeRun {
 
     fn begin(&mut self, job: QueueId, at: LocalTime, source: Source) {
         self.pre_runs = false;
-        let fresh = Attempt::new(job, at, source);
-        if let Some(known) = self.attempt(job)
-            && (known.source == Source::Dagman || known.phase != Phase::Over || known.submitted == at)
-        {
-            // The node log tells more than DAGMan did, and tells it from the beginning, in a copy of it too.
-            *known = fresh;
-            return;
+        if let Some(index) = self.attempts.iter().rposition(|attempt| attempt.job == job) {
+            let known = &self.attempts[index];
+            if known.source == Source::Dagman || known.phase != Phase::Over || known.submitted == at {
+                // The node log tells more than DAGMan did, and tells it from the beginning, in a copy of it too.
+                self.attempts.remove(index);
+            }
         }
         let place = self.attempts.partition_point(|attempt| attempt.submitted <= at);
-        self.attempts.insert(place, fresh);
+        self.attempts.insert(place, Attempt::new(job, at, source));
     }
 
     /// An event that DAGMan saw: of use only where the node log no longer has it.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{error::OpError, source::Source};
 use crate::{
-    check::{self, Checked},
+    check::{self, Checked, Sweep},
     diag::{Diagnostics, DiagnosticsJson},
 };
 
@@ -19,6 +19,8 @@ pub struct CheckResult {
     pub accepted: bool,
     /// SHA-256 of its text, when it is accepted.
     pub digest: Option<String>,
+    /// Number of points, when it is an accepted sweep.
+    pub points: Option<usize>,
     /// Errors and warnings, in the order of the file.
     pub diagnostics: Diagnostics,
 }
@@ -30,6 +32,7 @@ impl CheckResult {
             fedwing_check: 1,
             accepted: self.accepted,
             digest: self.digest.clone(),
+            points: self.points,
             found: self.diagnostics.to_json(),
         }
     }
@@ -44,6 +47,9 @@ pub struct CheckJson {
     pub accepted: bool,
     /// SHA-256 of its text, when it is accepted.
     pub digest: Option<String>,
+    /// Number of points, when it is an accepted sweep.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub points: Option<usize>,
     /// Errors and warnings.
     pub found: DiagnosticsJson,
 }
@@ -57,24 +63,54 @@ pub fn check(path: &Path) -> Result<CheckResult, OpError> {
     Ok(examine(&source).1)
 }
 
+/// A proven specification.
+pub(super) enum Proven {
+    /// Of one experiment.
+    One(Box<Checked>),
+    /// Of many.
+    Sweep(Sweep),
+}
+
 /// Checks `source` and keeps the proven form.
 ///
 /// # Errors
 /// [`OpError::Rejected`] with every diagnostic.
-pub(super) fn accepted(source: &Source) -> Result<(Checked, CheckResult), OpError> {
+pub(super) fn proven(source: &Source) -> Result<(Proven, CheckResult), OpError> {
     match examine(source) {
-        (Some(checked), result) => Ok((checked, result)),
+        (Some(proven), result) => Ok((proven, result)),
         (None, result) => Err(OpError::Rejected(Box::new(result))),
     }
 }
 
-fn examine(source: &Source) -> (Option<Checked>, CheckResult) {
+/// The same for a specification that must be of one experiment.
+///
+/// # Errors
+/// [`OpError::Rejected`] with every diagnostic, [`OpError::Sweep`].
+pub(super) fn accepted(source: &Source) -> Result<(Checked, CheckResult), OpError> {
+    match proven(source)? {
+        (Proven::One(checked), result) => Ok((*checked, result)),
+        (Proven::Sweep(sweep), _) => Err(OpError::Sweep {
+            file: source.shown.clone(),
+            points: sweep.points.len(),
+            first: sweep
+                .points
+                .first()
+                .map_or(String::new(), |point| point.name.to_string()),
+        }),
+    }
+}
+
+fn examine(source: &Source) -> (Option<Proven>, CheckResult) {
     let report = check::check(&source.text, &source.shown, source.folder());
+    let one = report.checked.as_ref().map(|checked| &checked.digest);
+    let digest = one.or(report.sweep.as_ref().map(|sweep| &sweep.digest));
     let result = CheckResult {
         file: source.shown.clone(),
-        accepted: report.checked.is_some(),
-        digest: report.checked.as_ref().map(|checked| checked.digest.to_string()),
+        accepted: report.accepted(),
+        digest: digest.map(ToString::to_string),
+        points: report.sweep.as_ref().map(|sweep| sweep.points.len()),
         diagnostics: report.diagnostics,
     };
-    (report.checked, result)
+    let one = report.checked.map(|checked| Proven::One(Box::new(checked)));
+    (one.or(report.sweep.map(Proven::Sweep)), result)
 }

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use super::{OperateError, check::CheckResult};
-use crate::{emit, engine, plan, report};
+use crate::{diag::Diagnostics, emit, engine, plan, record, report, simulate};
 
 /// The exit codes of `fedwing`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,9 +80,68 @@ pub enum OpError {
         /// The binaries.
         missing: Vec<&'static str>,
     },
+    /// A file that should tell of a dataset does not.
+    #[error("`{}` tells nothing of the data: {reason}; give what `fl-client profile`, or the `stats` or `prepare` job of an \
+             earlier run, wrote", path.display())]
+    Document {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A folder of images cannot be profiled.
+    #[error("`{}` cannot be profiled: {reason}", folder.display())]
+    Look {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// The specification has mistakes.
     #[error("the specification is rejected")]
     Rejected(Box<CheckResult>),
+    /// It is a sweep, and one experiment is wanted.
+    #[error(
+        "`{file}` is a sweep of {points} points, and this takes one experiment: \
+             `fedwing points {file} --point {first}` prints the specification of a point"
+    )]
+    Sweep {
+        /// The specification.
+        file: String,
+        /// Its points.
+        points: usize,
+        /// The name of the first.
+        first: String,
+    },
+    /// It is no sweep, and one is wanted.
+    #[error("`{file}` is no sweep: it has no `sweep`")]
+    NoSweep {
+        /// The specification.
+        file: String,
+    },
+    /// A sweep has no such point.
+    #[error("`{file}` has no point `{point}`; `fedwing points {file}` lists them")]
+    NoPoint {
+        /// The specification.
+        file: String,
+        /// The name as given.
+        point: String,
+    },
+    /// The list of a sweep's points cannot be used.
+    #[error(transparent)]
+    SweepList(#[from] record::SweepListError),
+    /// The copy of a sweep's specification is another one than the list of its points was made of.
+    #[error("`{}` is not the specification that the sweep was started from; restore it", path.display())]
+    SweepChanged {
+        /// The copy.
+        path: PathBuf,
+    },
+    /// The pool file has mistakes.
+    #[error("the pool file is rejected")]
+    PoolRejected(Box<Diagnostics>),
+    /// The pool does not fit the specification.
+    #[error(transparent)]
+    Simulate(#[from] simulate::WorkloadError),
     /// The plan cannot be made.
     #[error("the plan cannot be made")]
     Plan(#[from] plan::PlanError),
@@ -101,20 +160,37 @@ pub enum OpError {
 }
 
 impl OpError {
+    /// The error with its causes, in a line.
+    pub fn in_a_line(&self) -> String {
+        let mut words = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            words = format!("{words}: {error}");
+            cause = error.source();
+        }
+        words
+    }
+
     /// The exit code that says so.
     pub fn exit(&self) -> Exit {
         match self {
-            OpError::Read { .. } | OpError::NotEmpty { .. } => Exit::Usage,
+            OpError::Read { .. } | OpError::NotEmpty { .. } | OpError::Document { .. } => Exit::Usage,
             OpError::HoldsRun { .. } | OpError::HoldsNoRun { .. } => Exit::Usage,
+            OpError::Sweep { .. } | OpError::NoSweep { .. } | OpError::NoPoint { .. } => Exit::Usage,
             OpError::Write { .. }
             | OpError::Programs { .. }
+            | OpError::Look { .. }
             | OpError::WriteWhole(_)
             | OpError::Engine(_)
             | OpError::Report(_)
             | OpError::Emit(_)
             | OpError::Sink(_)
+            | OpError::SweepList(_)
+            | OpError::SweepChanged { .. }
             | OpError::Signals(_) => Exit::Environment,
-            OpError::Rejected(_) | OpError::Workflow(_) => Exit::Rejected,
+            OpError::Rejected(_) | OpError::PoolRejected(_) | OpError::Simulate(_) | OpError::Workflow(_) => {
+                Exit::Rejected
+            }
             OpError::Plan(_) => Exit::Unexpected,
             OpError::Operate(error) => error.exit(),
         }

@@ -7,11 +7,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use contract::units::Bytes;
+use contract::{args::Binary, units::Bytes};
 use serde::Serialize;
 
-use super::{check, error::OpError, programs, require_empty, source::Source};
+use super::{
+    check::{self, Proven},
+    error::OpError,
+    programs, require_empty,
+    source::Source,
+    sweep::{self, SweepGenerateResult},
+};
 use crate::{
+    check::Checked,
     diag::Diagnostics,
     emit::{self, FileKind, Sink, dagman, pegasus},
     plan::{self, Plan},
@@ -47,53 +54,82 @@ pub struct GenerateResult {
     pub warnings: Diagnostics,
 }
 
-/// Generates the workflow of the specification at `path` into the folder `output`, whole or not at all.
+/// What generating came to.
+#[derive(Debug)]
+pub enum Generated {
+    /// A workflow.
+    One(GenerateResult),
+    /// Those of a sweep.
+    Sweep(SweepGenerateResult),
+}
+
+/// Generates the workflow of the specification or sweep at `path` into the folder `output`, whole or not at all.
 ///
 /// # Errors
 /// [`OpError::Rejected`] with every mistake of the specification; [`OpError::NotEmpty`] when the folder holds something.
-pub fn generate(path: &Path, output: &Path, target: Target) -> Result<GenerateResult, OpError> {
+pub fn generate(path: &Path, output: &Path, target: Target) -> Result<Generated, OpError> {
     let source = Source::read(path)?;
-    let (checked, result) = check::accepted(&source)?;
-    let plan = plan::lower(&checked)?;
-    let binaries = programs::find()?;
-    require_empty(output)?;
-
-    let failed = |source: io::Error| OpError::Write {
-        path: output.to_owned(),
-        source,
-    };
-    let output = std::path::absolute(output).map_err(failed)?;
-    let parent = output.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(parent).map_err(failed)?;
-    let beside = tempfile::Builder::new()
-        .prefix(".fedwing-")
-        .tempdir_in(parent)
-        .map_err(failed)?;
-    match target {
-        Target::Pegasus => pegasus::write(&plan, &checked.execution.pegasus, &mut Folder(beside.path()))?,
-        Target::Dagman => {
-            dagman::write(&plan, &mut Folder(beside.path()))?;
-            complete_dagman(&plan, beside.path()).map_err(failed)?;
+    match check::proven(&source)? {
+        (Proven::One(checked), result) => {
+            one(&source, &checked, result.diagnostics, output, target).map(Generated::One)
+        }
+        (Proven::Sweep(sweep), result) => {
+            sweep::generate(&source, &sweep, result.diagnostics, output, target).map(Generated::Sweep)
         }
     }
-    emit::write_jobs(&plan, &mut Folder(beside.path()))?;
-    fs::write(beside.path().join("spec.yml"), &source.text).map_err(failed)?;
+}
+
+fn one(
+    source: &Source,
+    checked: &Checked,
+    warnings: Diagnostics,
+    output: &Path,
+    target: Target,
+) -> Result<GenerateResult, OpError> {
+    let plan = plan::lower(checked)?;
+    let binaries = programs::find()?;
+    let folder = NewFolder::beside(output)?;
+    fill(&folder, checked, &plan, &source.text, target)?;
     let mut size = 0;
     for (binary, from) in binaries {
-        let to = beside.path().join("bin").join(binary.as_str());
-        fs::create_dir_all(to.parent().unwrap_or(beside.path())).map_err(failed)?;
-        size += fs::copy(&from, &to).map_err(failed)?;
+        let to = program(folder.path(), binary);
+        fs::create_dir_all(to.parent().unwrap_or(folder.path())).map_err(|source| folder.failed(source))?;
+        size += fs::copy(&from, &to).map_err(|source| folder.failed(source))?;
     }
-    publish(beside, &output).map_err(failed)?;
     Ok(GenerateResult {
         fedwing_generate: 1,
-        dir: output,
+        dir: folder.publish()?,
         target,
         jobs: plan.jobs.len() as u64,
         binaries: Bytes(size),
         spec_digest: checked.digest.to_string(),
-        warnings: result.diagnostics,
+        warnings,
     })
+}
+
+/// Where a job program lies in a generated folder.
+pub(super) fn program(folder: &Path, binary: Binary) -> PathBuf {
+    folder.join("bin").join(binary.as_str())
+}
+
+/// Fills a folder with a workflow and all that belongs to it but the job programs.
+pub(super) fn fill(
+    folder: &NewFolder,
+    checked: &Checked,
+    plan: &Plan,
+    text: &str,
+    target: Target,
+) -> Result<(), OpError> {
+    let path = folder.path();
+    match target {
+        Target::Pegasus => pegasus::write(plan, &checked.execution.pegasus, &mut Folder(path))?,
+        Target::Dagman => {
+            dagman::write(plan, &mut Folder(path))?;
+            complete_dagman(plan, path).map_err(|source| folder.failed(source))?;
+        }
+    }
+    emit::write_jobs(plan, &mut Folder(path))?;
+    fs::write(path.join("spec.yml"), text).map_err(|source| folder.failed(source))
 }
 
 /// Makes what only a disk can hold: folders that files arrive in, and the weights by their logical name.
@@ -109,18 +145,86 @@ fn complete_dagman(plan: &Plan, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts the finished folder in its place.
-fn publish(beside: tempfile::TempDir, output: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(beside.path(), fs::Permissions::from_mode(0o755))?;
-    if output.is_dir() {
-        fs::remove_dir(output)?;
+/// A folder that is filled beside its place, and put there once it is whole.
+pub(super) struct NewFolder {
+    /// Where it will be, absolute.
+    output: PathBuf,
+    beside: Option<tempfile::TempDir>,
+    path: PathBuf,
+}
+
+impl NewFolder {
+    /// Begins the folder that will be at `output`.
+    ///
+    /// # Errors
+    /// [`OpError::NotEmpty`], [`OpError::Write`].
+    pub fn beside(output: &Path) -> Result<Self, OpError> {
+        require_empty(output)?;
+        let failed = |source: io::Error| OpError::Write {
+            path: output.to_owned(),
+            source,
+        };
+        let output = std::path::absolute(output).map_err(failed)?;
+        let parent = output.parent().unwrap_or(Path::new("/"));
+        fs::create_dir_all(parent).map_err(failed)?;
+        let beside = tempfile::Builder::new().prefix(".fedwing-").tempdir_in(parent);
+        let beside = beside.map_err(failed)?;
+        Ok(Self {
+            path: beside.path().to_owned(),
+            output: output.clone(),
+            beside: Some(beside),
+        })
     }
-    fs::rename(beside.keep(), output)
+
+    /// A folder in it, which must not be there yet.
+    ///
+    /// # Errors
+    /// [`OpError::Write`].
+    pub fn inside(&self, name: &str) -> Result<Self, OpError> {
+        let path = self.path.join(name);
+        fs::create_dir_all(&path).map_err(|source| self.failed(source))?;
+        Ok(Self {
+            output: self.output.join(name),
+            beside: None,
+            path,
+        })
+    }
+
+    /// Where it is being filled.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// It could not be written.
+    pub fn failed(&self, source: io::Error) -> OpError {
+        OpError::Write {
+            path: self.output.clone(),
+            source,
+        }
+    }
+
+    /// Puts the finished folder in its place, and says where that is.
+    ///
+    /// # Errors
+    /// [`OpError::Write`].
+    pub fn publish(mut self) -> Result<PathBuf, OpError> {
+        use std::os::unix::fs::PermissionsExt;
+        if let Some(beside) = self.beside.take() {
+            let placed =
+                fs::set_permissions(beside.path(), fs::Permissions::from_mode(0o755)).and_then(|()| {
+                    if self.output.is_dir() {
+                        fs::remove_dir(&self.output)?;
+                    }
+                    fs::rename(beside.keep(), &self.output)
+                });
+            placed.map_err(|source| self.failed(source))?;
+        }
+        Ok(self.output)
+    }
 }
 
 /// A folder on disk being filled.
-struct Folder<'a>(&'a Path);
+pub(super) struct Folder<'a>(pub &'a Path);
 
 impl Sink for Folder<'_> {
     type File<'a>

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    DatasetResult,
     error::OpError,
     operate::{Found, Observer, OperateError, PoolDir},
     pool_record, write_text,
@@ -56,6 +57,21 @@ pub fn report(dir: &Path) -> Result<ReportResult, OpError> {
     write_text(&folder.join("report.md"), &report::markdown(&report))?;
     write_text(&folder.join("report.json"), &report::json(&report))?;
     Ok(ReportResult { report, html })
+}
+
+/// Metrics of each dataset's last round.
+pub(super) fn results(made: &ReportResult) -> Vec<DatasetResult> {
+    let last = made.report.datasets.iter().filter_map(|dataset| {
+        let last = dataset.last.as_ref()?;
+        Some(DatasetResult {
+            dataset: dataset.name.clone(),
+            synthetic: dataset.synthetic,
+            round: last.round,
+            auroc: last.metrics.auroc,
+            accuracy: last.metrics.accuracy,
+        })
+    });
+    last.collect()
 }
 
 /// The report of a run on a pool, from the events its files tell.

@@ -10,10 +10,11 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    check,
+    check::{self, Proven},
     error::{Exit, OpError},
     programs, report,
     source::Source,
+    sweep::{self, SweepResult},
     workflow,
 };
 use crate::{
@@ -85,7 +86,16 @@ struct Runnable {
     warnings: Option<Diagnostics>,
 }
 
-/// Runs the specification or workflow at `path` in the folder `dir`, then makes the report.
+/// What running came to.
+#[derive(Debug)]
+pub enum Ran {
+    /// One run.
+    One(RunResult),
+    /// Those of a sweep.
+    Sweep(SweepResult),
+}
+
+/// Runs the specification, sweep or workflow at `path` in the folder `dir`, then makes the report.
 ///
 /// # Errors
 /// [`OpError`] before any job ran; a job that fails is a result, not an error.
@@ -93,10 +103,28 @@ pub fn run<O: Observer>(
     path: &Path,
     dir: &Path,
     request: &RunRequest,
+    watch: impl Fn(&Dag) -> O,
+) -> Result<Ran, OpError> {
+    let source = Source::read(path)?;
+    if !source.is_workflow()
+        && let (Proven::Sweep(sweep), result) = check::proven(&source)?
+    {
+        return sweep::run(&source, &sweep, result.diagnostics, dir, request, watch).map(Ran::Sweep);
+    }
+    begin(&source, dir, request, watch).map(Ran::One)
+}
+
+/// Runs the specification or workflow `source` in the folder `dir`, then makes the report.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn begin<O: Observer>(
+    source: &Source,
+    dir: &Path,
+    request: &RunRequest,
     watch: impl FnOnce(&Dag) -> O,
 ) -> Result<RunResult, OpError> {
-    let source = Source::read(path)?;
-    let runnable = prepare(&source)?;
+    let runnable = prepare(source)?;
     let run_dir = RunDir::new(absolute(dir)?);
     if run_dir.record().exists() {
         return Err(OpError::HoldsRun { path: dir.to_owned() });
@@ -222,27 +250,17 @@ fn options(runnable: &Runnable, request: &RunRequest) -> Result<Options, OpError
 
 fn finish(dir: &RunDir, outcome: RunOutcome, warnings: Option<Diagnostics>) -> Result<RunResult, OpError> {
     let made = report::report(dir.root())?;
-    let results = made.report.datasets.iter().filter_map(|dataset| {
-        let last = dataset.last.as_ref()?;
-        Some(DatasetResult {
-            dataset: dataset.name.clone(),
-            synthetic: dataset.synthetic,
-            round: last.round,
-            auroc: last.metrics.auroc,
-            accuracy: last.metrics.accuracy,
-        })
-    });
     Ok(RunResult {
         fedwing_run: 1,
         dir: dir.root().to_owned(),
         outcome,
-        results: results.collect(),
+        results: report::results(&made),
         report: made.html,
         warnings,
     })
 }
 
-fn absolute(dir: &Path) -> Result<PathBuf, OpError> {
+pub(super) fn absolute(dir: &Path) -> Result<PathBuf, OpError> {
     std::path::absolute(dir).map_err(|source| OpError::Write {
         path: dir.to_owned(),
         source,

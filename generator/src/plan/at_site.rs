@@ -24,6 +24,12 @@ impl Branch<'_> {
         at_site(self.checked, client, name)
     }
 
+    /// Where a site keeps the program of its clients' jobs, if it does.
+    pub fn site_program(&self, site: &Site) -> Option<Arc<str>> {
+        let name = self.names.site_program(&site.name);
+        site.keeps_program.then(|| site_path(self.checked, site, &name))
+    }
+
     /// The job that makes the shards of a site's clients at the site, from the images there, and leaves them there; and the
     /// settings it reads first. None where the dataset has no client at the site.
     pub fn prepare_at(&mut self, site: &Arc<Site>) -> Option<StaticFile> {
@@ -48,12 +54,11 @@ impl Branch<'_> {
             part: Some(Part::Clients(clients)),
             test_shard: None,
             validation_shard: None,
+            program: self.site_program(site).as_deref().map(Into::into),
         };
         // A capital letter cannot stand in a name, so no dataset's job has this one's id.
         let id = format!("prepare-{}-AT-{}", self.config.dataset, site.name);
-        self.push(id, None, None, Job::Prepare(args));
-        let job = self.jobs.last_mut().expect("pushed just now");
-        job.site = Some(site.clone());
+        self.push_at(Some(site.clone()), id, None, None, Job::Prepare(args));
         self.in_place(&config.source);
         Some(settings)
     }

@@ -139,6 +139,12 @@ impl Edges {
         &self.after[start as usize..self.ends[index] as usize]
     }
 
+    /// Adds a job that waits for the jobs `after`, each given once.
+    pub(crate) fn push(&mut self, after: impl IntoIterator<Item = u32>) {
+        self.after.extend(after);
+        self.ends.push(self.after.len() as u32);
+    }
+
     /// Number of edges.
     pub fn len(&self) -> usize {
         self.after.len()
@@ -203,7 +209,9 @@ pub(super) fn prove(parts: &Parts) -> Result<Edges, PlanError> {
                 Some(&GIVEN) => {}
                 Some(&writer) if (writer as usize) < index => {
                     let from = &parts.jobs[writer as usize];
-                    if keeps(&from.job, file) && holder(&from.job) != holder(&job.job) {
+                    if let Some(client) = keeper(&from.job, file)
+                        && reads_for(&job.job, file) != Some(client)
+                    {
                         let (file, writer, reader) = (file.to_owned(), from.id.clone(), job.id.clone());
                         return Err(PlanError::PrivateFile { file, writer, reader });
                     }
@@ -300,15 +308,21 @@ fn writers(parts: &Parts) -> Result<HashMap<&str, u32>, PlanError> {
     Ok(writers)
 }
 
-/// Whether the file that `job` writes stays with its client: a secret key, what an encoding left out, or what the client
-/// keeps of its training.
-fn keeps(job: &Job, file: &str) -> bool {
-    match job {
+/// The client that the file which `job` writes stays with, if with any: a secret key, what an encoding left out, or what
+/// the client keeps of its training.
+fn keeper<'a>(job: &'a Job, file: &str) -> Option<(&'a DatasetName, ClientId)> {
+    let kept = match job {
         Job::Keys(args) => args.secret_key.as_str() == file,
         Job::Train(args) => [&args.residual_out, &args.personal_out]
             .into_iter()
             .flatten()
             .any(|kept| kept.as_str() == file),
+        Job::TrainClients(args) => {
+            let place = [&args.residuals_out, &args.personals_out]
+                .into_iter()
+                .find_map(|files| files.iter().position(|kept| kept.as_str() == file))?;
+            return args.clients.get(place).map(|client| (&args.dataset, *client));
+        }
         Job::Prepare(_)
         | Job::Profile(_)
         | Job::Stats(_)
@@ -317,11 +331,24 @@ fn keeps(job: &Job, file: &str) -> bool {
         | Job::Baseline(_)
         | Job::Reveal(_)
         | Job::Aggregate(_)
-        | Job::Partial(_) => false,
-    }
+        | Job::Partial(_)
+        | Job::Broadcast(_) => false,
+    };
+    if kept { holder(job) } else { None }
 }
 
-/// The client whose job it is, by its arguments.
+/// The client that `job` reads `file` for, by its arguments.
+fn reads_for<'a>(job: &'a Job, file: &str) -> Option<(&'a DatasetName, ClientId)> {
+    let Job::TrainClients(args) = job else {
+        return holder(job);
+    };
+    let place = [&args.residuals_in, &args.personals_in]
+        .into_iter()
+        .find_map(|files| files.iter().position(|read| read.as_str() == file))?;
+    args.clients.get(place).map(|client| (&args.dataset, *client))
+}
+
+/// The client whose job it is, by its arguments; none where it is of several.
 fn holder(job: &Job) -> Option<(&DatasetName, ClientId)> {
     match job {
         Job::Train(args) => Some((&args.dataset, args.client)),
@@ -329,12 +356,14 @@ fn holder(job: &Job) -> Option<(&DatasetName, ClientId)> {
         Job::Reveal(args) => Some((&args.dataset, args.client)),
         Job::Baseline(args) => args.client.map(|client| (&args.dataset, client)),
         Job::Evaluate(args) => args.client.map(|client| (&args.dataset, client)),
-        Job::Prepare(_)
+        Job::TrainClients(_)
+        | Job::Prepare(_)
         | Job::Profile(_)
         | Job::Stats(_)
         | Job::Init(_)
         | Job::Aggregate(_)
-        | Job::Partial(_) => None,
+        | Job::Partial(_)
+        | Job::Broadcast(_) => None,
     }
 }
 
@@ -342,7 +371,7 @@ fn for_each_input<'a>(
     job: &'a PlannedJob,
     mut see: impl FnMut(&'a str) -> Result<(), PlanError>,
 ) -> Result<(), PlanError> {
-    let mut result = Ok(());
+    let mut result = job.program.as_deref().map_or(Ok(()), &mut see);
     job.job.roles(&mut |role| {
         if let Role::Input(file) | Role::ReadInPlace(file) = role
             && result.is_ok()

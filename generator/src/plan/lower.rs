@@ -17,8 +17,8 @@ use contract::{
     training::BaselineKind,
 };
 
-use super::{JobId, Parts, Plan, PlanError, PlannedJob, Stage, StaticFile, WeightsFile, at_site};
-use crate::check::{Checked, Dataset, Evaluation, Execution, Federation, Model, Privacy};
+use super::{JobId, Parts, Place, Plan, PlanError, PlannedJob, Stage, StaticFile, WeightsFile, at_site};
+use crate::check::{Checked, Dataset, Evaluation, Execution, Federation, Model, Privacy, Site, SubmitHost};
 
 /// Plans every job of `checked`; the same value gives the same plan.
 ///
@@ -48,6 +48,10 @@ pub fn lower(checked: &Checked) -> Result<Plan, PlanError> {
         retries,
         // The rounds'.
         fan_in: _,
+        // The jobs'.
+        submit_host: _,
+        // The rounds'.
+        clients_per_job: _,
         // Where jobs run is the emitter's affair.
         pegasus: _,
     } = execution;
@@ -180,7 +184,30 @@ impl<'a> Branch<'a> {
     }
 
     pub fn push(&mut self, id: String, round: Option<Round>, client: Option<ClientId>, job: Job) {
+        let site = client.and_then(|client| self.checked.site_of(client)).cloned();
+        self.push_at(site, id, round, client, job);
+    }
+
+    /// [`Branch::push`] for a job that runs at `site`, if at any.
+    pub fn push_at(
+        &mut self,
+        site: Option<Arc<Site>>,
+        id: String,
+        round: Option<Round>,
+        client: Option<ClientId>,
+        job: Job,
+    ) {
         let request = self.checked.execution.resources.of(&job);
+        let place = match site {
+            Some(site) => Place::Site(site),
+            None => self.place(&job, client),
+        };
+        let program = match (&place, &job) {
+            // The first leaves the program there, the other may run before it.
+            (_, Job::Prepare(_) | Job::Keys(_)) => None,
+            (Place::Site(site), _) => self.site_program(site),
+            (Place::SubmitHost | Place::Anywhere, _) => None,
+        };
         let stage = Stage {
             dataset: self.config.dataset.clone(),
             round,
@@ -191,9 +218,28 @@ impl<'a> Branch<'a> {
             job,
             stage,
             request,
-            site: client.and_then(|client| self.checked.site_of(client)).cloned(),
+            place,
             in_place: Vec::new(),
+            program,
         });
+    }
+
+    /// Where `job`, of `client` if of any, runs when it is of no site.
+    fn place(&self, job: &Job, client: Option<ClientId>) -> Place {
+        let SubmitHost {
+            init,
+            aggregate,
+            evaluate,
+        } = self.checked.execution.submit_host;
+        let here = match job {
+            // They read the source's images, or the manifest, which names patients.
+            Job::Prepare(_) | Job::Profile(_) | Job::Stats(_) => true,
+            Job::Init(_) => init,
+            Job::Aggregate(_) | Job::Partial(_) | Job::Broadcast(_) => aggregate,
+            Job::Evaluate(_) => evaluate && client.is_none(),
+            Job::Train(_) | Job::TrainClients(_) | Job::Baseline(_) | Job::Keys(_) | Job::Reveal(_) => false,
+        };
+        if here { Place::SubmitHost } else { Place::Anywhere }
     }
 
     pub fn seed(&self, purpose: std::fmt::Arguments<'_>) -> Seed {
@@ -216,6 +262,7 @@ impl<'a> Branch<'a> {
             shards: shards.map(|shard| (&**shard).into()).collect(),
             test_shard: Some((&self.test_shard).into()),
             validation_shard: self.validation_shard.as_ref().map(Into::into),
+            program: None,
         };
         self.push(
             format!("prepare-{}", self.config.dataset),
@@ -381,6 +428,7 @@ impl<'a> Branch<'a> {
             fraction: _,
             min_clients: _,
             compression: _,
+            broadcast: _,
             // A file of its own.
             recipe: _,
         } = &self.checked.federation;

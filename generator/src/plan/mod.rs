@@ -16,5 +16,5 @@ mod to_dag;
 pub use dag::{Dag, DagJob, External, Label, Lfn, Program};
 pub use edges::{Children, Edges, PlanError};
 pub use lower::lower;
-pub use plan_types::{JobId, Parts, Plan, PlannedJob, Stage, StaticFile, WeightsFile};
+pub use plan_types::{JobId, Parts, Place, Plan, PlannedJob, Stage, StaticFile, WeightsFile};
 pub use select::select;

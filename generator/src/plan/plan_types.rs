@@ -72,12 +72,32 @@ impl Parts {
     /// The sites that jobs run at, each once, in the order of the jobs; empty when all data is in one place.
     pub fn sites(&self) -> Vec<&Site> {
         let mut sites: Vec<&Site> = Vec::new();
-        for site in self.jobs.iter().filter_map(|job| job.site.as_deref()) {
+        for site in self.jobs.iter().filter_map(PlannedJob::site) {
             if sites.iter().all(|known| known.name != site.name) {
                 sites.push(site);
             }
         }
         sites
+    }
+
+    /// How urgent `planned` is, where a system knows priorities: what a round waits for comes first, earlier rounds before
+    /// later ones, so that no dataset's federation falls behind another's; then what nothing waits for, with 0.
+    pub fn priority(&self, planned: &PlannedJob) -> u32 {
+        match &planned.job {
+            Job::Prepare(_)
+            | Job::Init(_)
+            | Job::Keys(_)
+            | Job::Train(_)
+            | Job::TrainClients(_)
+            | Job::Partial(_)
+            | Job::Reveal(_)
+            | Job::Aggregate(_)
+            | Job::Broadcast(_) => {
+                let round = planned.stage.round.unwrap_or(Round(0));
+                self.rounds.saturating_sub(round.0) + 1
+            }
+            Job::Profile(_) | Job::Stats(_) | Job::Evaluate(_) | Job::Baseline(_) => 0,
+        }
     }
 }
 
@@ -102,10 +122,33 @@ pub struct PlannedJob {
     pub stage: Stage,
     /// What it asks its machine for.
     pub request: Request,
-    /// The site it runs at, where it reads what is kept there; any machine when none.
-    pub site: Option<Arc<Site>>,
+    /// Where it runs.
+    pub place: Place,
     /// Absolute paths it reads in place, where the data lives.
     pub in_place: Vec<String>,
+    /// Absolute path of the program it runs, where its site keeps a copy; the program comes with the job when none.
+    pub program: Option<Arc<str>>,
+}
+
+impl PlannedJob {
+    /// The site it runs at, if any.
+    pub fn site(&self) -> Option<&Site> {
+        match &self.place {
+            Place::Site(site) => Some(site),
+            Place::SubmitHost | Place::Anywhere => None,
+        }
+    }
+}
+
+/// Where a job runs; on one machine, all are one place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Where the workflow is submitted and files between jobs lie.
+    SubmitHost,
+    /// On any machine of the pool.
+    Anywhere,
+    /// On a machine of a site, where it reads what is kept there.
+    Site(Arc<Site>),
 }
 
 /// Where in the experiment a job stands.

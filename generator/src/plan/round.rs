@@ -1,9 +1,12 @@
 //! A dataset's rounds: training, revealing, adding up, aggregation, evaluation; and what rounds hand on to later ones.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use contract::{
-    args::{AggregateArgs, Job, PartialArgs, RevealArgs, TrainArgs},
+    args::{AggregateArgs, BroadcastArgs, Job, PartialArgs, RevealArgs, TrainArgs, TrainClientsArgs},
     argv::InputFile,
     ids::{ClientId, Round},
     names::FileName,
@@ -12,12 +15,16 @@ use contract::{
 };
 
 use super::{lower::Branch, select};
-use crate::check::{Compression, Federation, Privacy};
+use crate::check::{Compression, Federation, Privacy, Site};
 
 /// What a dataset's rounds hand on.
 struct HandedOn {
-    /// The global model the next round starts from.
+    /// The global model.
     global: FileName,
+    /// What clients start from, as the rule reads it: the global model, or what is left of it on the way.
+    start: FileName,
+    /// The same as it is sent to them.
+    sent: FileName,
     /// What the rule remembers.
     state: Option<FileName>,
     /// What the encoding of each client's last update left out; it stays with the client.
@@ -29,13 +36,17 @@ struct HandedOn {
 impl Branch<'_> {
     /// The initial model's evaluation, then every round; each round starts from the global model of the one before.
     pub fn rounds(&mut self) {
+        let initial = self.names.global(Round(0));
         let mut handed_on = HandedOn {
-            global: self.names.global(Round(0)),
+            global: initial.clone(),
+            start: initial.clone(),
+            sent: initial.clone(),
             state: None,
             residuals: BTreeMap::new(),
             personal: BTreeMap::new(),
         };
         self.evaluate(Round(0), &handed_on.global);
+        self.hand_on(Round(0), initial, &mut handed_on);
         for round in (1..=self.checked.federation.rounds).map(Round) {
             let fraction = self.checked.federation.fraction;
             let selected = select(
@@ -47,8 +58,9 @@ impl Branch<'_> {
             );
             let updates = self.train(round, &selected, &mut handed_on);
             let reveals = self.reveal(round, &selected);
-            let updates = self.partial(round, &handed_on.global, updates);
-            self.aggregate(round, updates, reveals, &mut handed_on);
+            let updates = self.partial(round, &handed_on.start, updates);
+            let model = self.aggregate(round, updates, reveals, &mut handed_on);
+            self.hand_on(round, model, &mut handed_on);
             self.evaluate(round, &handed_on.global);
         }
         if self.checked.evaluation.personal && self.checked.federation.recipe.has_personal_models() {
@@ -58,7 +70,7 @@ impl Branch<'_> {
         }
     }
 
-    /// One job per selected client; returns their updates in client order.
+    /// The selected clients' training; returns their updates in client order.
     fn train(&mut self, round: Round, selected: &[ClientId], handed_on: &mut HandedOn) -> Vec<InputFile> {
         let Federation {
             // For those who watch jobs.
@@ -70,6 +82,8 @@ impl Branch<'_> {
             fraction: _,
             min_clients,
             compression,
+            // The server's.
+            broadcast: _,
             epochs,
             recipe,
         } = &self.checked.federation;
@@ -85,6 +99,7 @@ impl Branch<'_> {
             | Method::Ditto { .. } => None,
         };
         let mut updates = Vec::with_capacity(selected.len());
+        let mut jobs = Vec::with_capacity(selected.len());
         for &client in selected {
             let update = self.names.update(round, client);
             updates.push((&update).into());
@@ -121,7 +136,7 @@ impl Branch<'_> {
                 // other draws.
                 seed: self.seed(format_args!("train/{dataset}/{client}")),
                 threads: Some(self.checked.execution.resources.train.cpus),
-                global: (&handed_on.global).into(),
+                global: (&handed_on.sent).into(),
                 shard: (&*self.shards[client.0 as usize]).into(),
                 encoding,
                 residual_in: residual_in.as_deref().map(Into::into),
@@ -139,10 +154,45 @@ impl Branch<'_> {
                 update: (&update).into(),
                 metrics: (&self.names.train_metrics(round, client)).into(),
             };
-            let id = format!("train-{dataset}-r{:04}-c{:04}", round.0, client.0);
-            self.push(id, Some(round), Some(client), Job::Train(args));
+            jobs.push(args);
         }
+        self.push_training(round, jobs);
         updates
+    }
+
+    /// A job for each client; or jobs of several clients that are at one site.
+    fn push_training(&mut self, round: Round, jobs: Vec<TrainArgs>) {
+        let most = self.checked.execution.clients_per_job as usize;
+        let mut groups: Vec<(Option<Arc<Site>>, Vec<TrainArgs>)> = Vec::new();
+        let mut open = HashMap::new();
+        for args in jobs {
+            let site = self.checked.site_of(args.client);
+            // Those that bring something from a round before go together.
+            let brings = (args.residual_in.is_some(), args.personal_in.is_some());
+            let group = open
+                .entry((site.map(|site| site.name.clone()), brings))
+                .or_insert(usize::MAX);
+            if groups.get(*group).is_none_or(|(_, jobs)| jobs.len() >= most) {
+                *group = groups.len();
+                groups.push((site.cloned(), Vec::new()));
+            }
+            groups[*group].1.push(args);
+        }
+        for (number, (site, mut jobs)) in groups.into_iter().enumerate() {
+            let dataset = &self.config.dataset;
+            let (id, client, job) = match TrainClientsArgs::of(&jobs).filter(|_| jobs.len() > 1) {
+                Some(args) => {
+                    let id = format!("train-{dataset}-r{:04}-g{number:04}", round.0);
+                    (id, None, Job::TrainClients(args))
+                }
+                None => {
+                    let args = jobs.pop().expect("no group is empty");
+                    let id = format!("train-{dataset}-r{:04}-c{:04}", round.0, args.client.0);
+                    (id, Some(args.client), Job::Train(args))
+                }
+            };
+            self.push_at(site, id, Some(round), client, job);
+        }
     }
 
     fn secret_key(&self, client: ClientId) -> Option<InputFile> {
@@ -229,14 +279,14 @@ impl Branch<'_> {
         updates
     }
 
-    /// Combines the round's updates into the new global model.
+    /// Combines the round's updates into a new model and returns its name.
     fn aggregate(
         &mut self,
         round: Round,
         updates: Vec<InputFile>,
         reveals: Vec<InputFile>,
         handed_on: &mut HandedOn,
-    ) {
+    ) -> FileName {
         let dataset = &self.config.dataset;
         let Privacy {
             central,
@@ -255,13 +305,16 @@ impl Branch<'_> {
             | Method::Fedbn
             | Method::Ditto { .. } => Vec::new(),
         };
-        let output = self.names.global(round);
+        let output = match self.checked.federation.broadcast {
+            None => self.names.global(round),
+            Some(_) => self.names.aggregated(round),
+        };
         let state = (strategy.remembers() || central.is_some()).then(|| self.names.state(round));
         let args = AggregateArgs {
             strategy: strategy.into(),
             privacy: central,
             keep,
-            global: (&handed_on.global).into(),
+            global: (&handed_on.start).into(),
             updates,
             // Updates carry their sample counts.
             samples: Vec::new(),
@@ -277,7 +330,33 @@ impl Branch<'_> {
         };
         let id = format!("aggregate-{dataset}-r{:04}", round.0);
         self.push(id, Some(round), None, Job::Aggregate(args));
-        handed_on.global = output;
         handed_on.state = state;
+        output
+    }
+
+    /// Hands the model of a round on: as it is, or written smaller for its way to the clients.
+    fn hand_on(&mut self, round: Round, model: FileName, handed_on: &mut HandedOn) {
+        let Some(encoding) = self.checked.federation.broadcast else {
+            handed_on.global = model.clone();
+            handed_on.start = model.clone();
+            handed_on.sent = model;
+            return;
+        };
+        // The initial model is the global one already, and after the last round nobody starts.
+        let (first, last) = (round.0 == 0, round.0 == self.checked.federation.rounds);
+        let global = self.names.global(round);
+        let (start, sent) = (self.names.start(round), self.names.broadcast(round));
+        let args = BroadcastArgs {
+            encoding,
+            model: (&model).into(),
+            before: (!first).then(|| (&handed_on.global).into()),
+            start_before: (!first).then(|| (&handed_on.start).into()),
+            global: (!first).then(|| (&global).into()),
+            start: (!last).then(|| (&start).into()),
+            broadcast: (!last).then(|| (&sent).into()),
+        };
+        let id = format!("broadcast-{}-r{:04}", self.config.dataset, round.0);
+        self.push(id, Some(round), None, Job::Broadcast(args));
+        (handed_on.global, handed_on.start, handed_on.sent) = (global, start, sent);
     }
 }

@@ -16,14 +16,17 @@ use super::{PlanError, PlannedJob};
 /// [`PlanError::NotAtSite`] or [`PlanError::LeavesSite`] with the first file that breaks the rule.
 pub fn prove(jobs: &[PlannedJob]) -> Result<(), PlanError> {
     for planned in jobs {
-        for path in planned.in_place.iter().filter(|_| planned.site.is_some()) {
+        for path in planned.in_place.iter().filter(|_| planned.site().is_some()) {
             at_site(planned, path)?;
+        }
+        if let Some(program) = &planned.program {
+            at_site(planned, program)?;
         }
         let mut result = Ok(());
         planned.job.roles(&mut |role| {
             let proven = match role {
                 Role::ReadInPlace(file) | Role::WrittenInPlace(file) => at_site(planned, file),
-                Role::Output(file) if planned.site.is_some() && !may_leave(&planned.job, file) => {
+                Role::Output(file) if planned.site().is_some() && !may_leave(&planned.job, file) => {
                     Err(PlanError::LeavesSite {
                         file: file.to_owned(),
                         job: planned.id.clone(),
@@ -50,7 +53,7 @@ fn at_site(planned: &PlannedJob, file: &str) -> Result<(), PlanError> {
             .all(|part| !matches!(part, std::path::Component::ParentDir));
         plain && path != Path::new(data) && path.starts_with(data)
     };
-    match &planned.site {
+    match planned.site() {
         Some(site) if below(&site.data) => Ok(()),
         Some(_) | None => Err(PlanError::NotAtSite {
             file: file.to_owned(),
@@ -64,7 +67,7 @@ fn at_site(planned: &PlannedJob, file: &str) -> Result<(), PlanError> {
 /// # Errors
 /// [`PlanError::OtherSite`] with the file.
 pub fn one_site(file: &str, writer: &PlannedJob, reader: &PlannedJob) -> Result<(), PlanError> {
-    let site = |planned: &PlannedJob| planned.site.as_ref().map(|site| site.name.clone());
+    let site = |planned: &PlannedJob| planned.site().map(|site| site.name.clone());
     if !file.starts_with('/') || site(writer) == site(reader) {
         return Ok(());
     }
@@ -79,6 +82,11 @@ pub fn one_site(file: &str, writer: &PlannedJob, reader: &PlannedJob) -> Result<
 fn may_leave(job: &Job, file: &str) -> bool {
     match job {
         Job::Train(args) => file == args.update.as_str() || file == args.metrics.as_str(),
+        Job::TrainClients(args) => args
+            .updates
+            .iter()
+            .chain(&args.metrics)
+            .any(|sent| file == sent.as_str()),
         Job::Evaluate(args) => file == args.metrics.as_str(),
         Job::Baseline(args) => file == args.model.as_str() || file == args.metrics.as_str(),
         Job::Keys(args) => file == args.public_key.as_str(),
@@ -89,6 +97,7 @@ fn may_leave(job: &Job, file: &str) -> bool {
         | Job::Stats(_)
         | Job::Init(_)
         | Job::Aggregate(_)
-        | Job::Partial(_) => false,
+        | Job::Partial(_)
+        | Job::Broadcast(_) => false,
     }
 }

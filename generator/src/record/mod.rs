@@ -8,9 +8,11 @@ mod history;
 mod journal;
 mod read;
 mod run_dir;
+mod sweep_dir;
 
 pub use event::{Event, FileFact, Outcome, RunOutcome, Stamp};
 pub use history::{Attempt, History, JobHistory, RunFacts};
 pub use journal::Journal;
 pub use read::{Reader, RecordError, read};
 pub use run_dir::{LogStream, RunDir};
+pub use sweep_dir::{SweepAxis, SweepDir, SweepList, SweepListError, SweepPoint, SweepSystem};

@@ -5,29 +5,29 @@ use std::fmt::Write;
 use super::{markup::Markup, numbers};
 
 /// What a chart shows.
-pub(super) struct Chart {
+pub(super) struct Chart<'a> {
     pub title: String,
     /// The chart in words, for those who do not see it.
     pub description: String,
-    pub series: Vec<Series>,
-    pub levels: Vec<Level>,
+    pub series: Vec<Series<'a>>,
+    pub levels: Vec<Level<'a>>,
     /// Whether values lie between 0 and 1.
     pub share: bool,
 }
 
 /// A line through a value per round; undefined values break it.
-pub(super) struct Series {
-    pub name: &'static str,
+pub(super) struct Series<'a> {
+    pub name: &'a str,
     /// Names colour and dash in the style sheet.
-    pub class: &'static str,
+    pub class: &'a str,
     pub points: Vec<(u32, Option<f64>)>,
 }
 
 /// A horizontal line, with a band where it stands for several models.
-pub(super) struct Level {
-    pub name: &'static str,
+pub(super) struct Level<'a> {
+    pub name: &'a str,
     /// Names colour and dash in the style sheet.
-    pub class: &'static str,
+    pub class: &'a str,
     pub value: f64,
     pub range: Option<(f64, f64)>,
 }
@@ -44,7 +44,7 @@ const LABEL_STEP: f64 = 15.0;
 const MOST_DOTS: usize = 40;
 
 /// Draws the chart.
-pub(super) fn draw(chart: &Chart, page: &mut Markup) {
+pub(super) fn draw(chart: &Chart<'_>, page: &mut Markup) {
     let Some(axes) = Axes::around(chart) else {
         page.leaf(
             "p",
@@ -72,7 +72,7 @@ pub(super) fn draw(chart: &Chart, page: &mut Markup) {
     );
 }
 
-fn draw_level(level: &Level, axes: &Axes, svg: &mut Markup) {
+fn draw_level(level: &Level<'_>, axes: &Axes, svg: &mut Markup) {
     let y = px(axes.y(level.value));
     if let Some((low, high)) = level.range {
         let (top, bottom) = (axes.y(high), axes.y(low));
@@ -101,7 +101,7 @@ fn draw_level(level: &Level, axes: &Axes, svg: &mut Markup) {
     );
 }
 
-fn draw_series(series: &Series, axes: &Axes, svg: &mut Markup) {
+fn draw_series(series: &Series<'_>, axes: &Axes, svg: &mut Markup) {
     let mut path = String::new();
     let mut broken = true;
     for (round, value) in &series.points {
@@ -139,7 +139,7 @@ fn draw_series(series: &Series, axes: &Axes, svg: &mut Markup) {
 }
 
 /// Writes each line's name and value to its right, moved apart where lines meet.
-fn draw_labels(chart: &Chart, axes: &Axes, svg: &mut Markup) {
+fn draw_labels(chart: &Chart<'_>, axes: &Axes, svg: &mut Markup) {
     let mut labels: Vec<(f64, &str, &str, f64)> = Vec::new();
     for series in &chart.series {
         if let Some(value) = series.points.iter().rev().find_map(|(_, value)| *value) {
@@ -194,7 +194,7 @@ struct Axes {
 
 impl Axes {
     /// Axes that hold every line; `None` when no series has a value.
-    fn around(chart: &Chart) -> Option<Self> {
+    fn around(chart: &Chart<'_>) -> Option<Self> {
         let points = || chart.series.iter().flat_map(|series| &series.points);
         points().find(|(_, value)| value.is_some())?;
         let first = points().map(|(round, _)| *round).min()?;

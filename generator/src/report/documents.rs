@@ -3,7 +3,7 @@
 use std::{fs, io::Read, path::Path};
 
 use contract::{
-    args::{AggregateArgs, BaselineArgs, EvaluateArgs, StatsArgs, TrainArgs},
+    args::{AggregateArgs, BaselineArgs, EvaluateArgs, StatsArgs, TrainArgs, TrainClientsArgs},
     argv::JobArgs,
     dataset::DatasetStats,
     metrics::Metrics,
@@ -21,9 +21,10 @@ use crate::{
 const MAX_DOCUMENT_BYTES: u64 = 16 << 20;
 
 /// The kinds of job that write JSON a report shows. (`prepare` writes JSON too; it names patients and is not read.)
-const REPORTED: [&str; 5] = [
+const REPORTED: [&str; 6] = [
     StatsArgs::NAME,
     TrainArgs::NAME,
+    TrainClientsArgs::NAME,
     AggregateArgs::NAME,
     EvaluateArgs::NAME,
     BaselineArgs::NAME,

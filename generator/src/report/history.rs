@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::{
     args::{
-        AggregateArgs, BaselineArgs, EvaluateArgs, InitArgs, KeysArgs, PartialArgs, PrepareArgs, RevealArgs,
-        StatsArgs, TrainArgs,
+        AggregateArgs, BaselineArgs, BroadcastArgs, EvaluateArgs, InitArgs, KeysArgs, PartialArgs,
+        PrepareArgs, RevealArgs, StatsArgs, TrainArgs, TrainClientsArgs,
     },
     argv::JobArgs,
     exit::JobExit,
@@ -21,16 +21,18 @@ use crate::record::{
 };
 
 /// The kinds of fedwing's own jobs, in the order of the data flow.
-pub(super) const KINDS: [&str; 10] = [
+pub(super) const KINDS: [&str; 12] = [
     PrepareArgs::NAME,
     StatsArgs::NAME,
     InitArgs::NAME,
     KeysArgs::NAME,
     BaselineArgs::NAME,
     TrainArgs::NAME,
+    TrainClientsArgs::NAME,
     RevealArgs::NAME,
     PartialArgs::NAME,
     AggregateArgs::NAME,
+    BroadcastArgs::NAME,
     EvaluateArgs::NAME,
 ];
 

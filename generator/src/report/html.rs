@@ -8,14 +8,16 @@ use super::{
 };
 
 /// Colours, type and layout; light and dark, on screen and paper.
-const STYLE: &str = include_str!("style.css");
+pub(super) const STYLE: &str = include_str!("style.css");
 
 /// The report as a self-contained HTML page.
 pub fn html(report: &Report) -> String {
     let mut page = Markup::default();
     page.constant("<!DOCTYPE html>\n");
     page.element("html", &[("lang", &"en")], |html| {
-        html.element("head", &[], |head| draw_head(report, head));
+        let synthetic = if report.synthetic { " (SYNTHETIC data)" } else { "" };
+        let title = format!("{}{synthetic}: {}", report.experiment, report.state.as_str());
+        html.element("head", &[], |head| draw_head(&title, &[STYLE], head));
         html.element("body", &[], |body| {
             draw_banners(report, body);
             body.element("main", &[], |main| {
@@ -40,7 +42,8 @@ pub fn html(report: &Report) -> String {
     page.finish()
 }
 
-fn draw_head(report: &Report, head: &mut Markup) {
+/// The head of a page.
+pub(super) fn draw_head(title: &str, styles: &[&'static str], head: &mut Markup) {
     head.void("meta", &[("charset", &"utf-8")]);
     head.void(
         "meta",
@@ -50,13 +53,10 @@ fn draw_head(report: &Report, head: &mut Markup) {
         ],
     );
     head.void("meta", &[("name", &"color-scheme"), ("content", &"light dark")]);
-    let synthetic = if report.synthetic { " (SYNTHETIC data)" } else { "" };
-    head.leaf(
-        "title",
-        &[],
-        format!("{}{synthetic}: {}", report.experiment, report.state.as_str()),
-    );
-    head.element("style", &[], |style| style.constant(STYLE));
+    head.leaf("title", &[], title);
+    head.element("style", &[], |element| {
+        styles.iter().for_each(|style| element.constant(style));
+    });
 }
 
 /// What nobody may overlook: drawn data, and a run that did not end well.

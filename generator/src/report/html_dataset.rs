@@ -147,7 +147,8 @@ const BASELINES: [(BaselineKind, &str, &str); 2] = [
     ),
 ];
 
-fn line_swatch(class: &str, name: &str, list: &mut Markup) {
+/// An entry of a legend: a line as it is drawn, and what it is.
+pub(super) fn line_swatch(class: &str, name: &str, list: &mut Markup) {
     list.element("li", &[], |item| {
         item.element(
             "svg",
@@ -168,7 +169,7 @@ fn line_swatch(class: &str, name: &str, list: &mut Markup) {
     });
 }
 
-fn curve(dataset: &DatasetReport, measure: &Measure) -> Chart {
+fn curve(dataset: &DatasetReport, measure: &Measure) -> Chart<'static> {
     let points = dataset.rounds.iter().filter_map(|round| {
         // A round not evaluated yet is no point; one whose measure is undefined breaks the line.
         round
@@ -216,7 +217,7 @@ fn curve(dataset: &DatasetReport, measure: &Measure) -> Chart {
     }
 }
 
-fn describe(measure: &Measure, series: &[Series], levels: &[Level]) -> String {
+fn describe(measure: &Measure, series: &[Series<'_>], levels: &[Level<'_>]) -> String {
     let mut parts = Vec::new();
     for line in series {
         let mut defined = line

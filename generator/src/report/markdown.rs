@@ -60,7 +60,7 @@ pub fn markdown(report: &Report) -> String {
     rows.push(stage_cells("together", &report.totals));
     page.table(&STAGE_HEADS, &rows);
     specification(report, &mut page);
-    page.0
+    page.finish()
 }
 
 fn failures(report: &Report, page: &mut Page) {
@@ -243,10 +243,16 @@ fn specification(report: &Report, page: &mut Page) {
 
 /// Markdown under construction; parts are set apart by empty lines.
 #[derive(Default)]
-struct Page(String);
+pub(crate) struct Page(String);
 
 impl Page {
-    fn line(&mut self, text: &str) {
+    /// What was written.
+    pub fn finish(self) -> String {
+        self.0
+    }
+
+    /// A line of its own.
+    pub fn line(&mut self, text: &str) {
         if !self.0.is_empty() {
             self.0.push('\n');
         }
@@ -254,15 +260,33 @@ impl Page {
         self.0.push('\n');
     }
 
-    fn paragraph(&mut self, text: &str) {
+    /// A paragraph.
+    pub fn paragraph(&mut self, text: &str) {
         self.line(text);
     }
 
+    /// An item of a list, which follows a paragraph or another item.
+    pub fn item(&mut self, text: &str) {
+        self.0.push_str("- ");
+        self.0.push_str(text);
+        self.0.push('\n');
+    }
+
     /// A table whose first column holds words and whose others hold numbers; cells are escaped here.
-    fn table(&mut self, head: &[&str], rows: &[Vec<String>]) {
+    pub fn table(&mut self, head: &[&str], rows: &[Vec<String>]) {
+        self.rows(head, rows, 1);
+    }
+
+    /// A table of words; cells are escaped here.
+    pub fn words(&mut self, head: &[&str], rows: &[Vec<String>]) {
+        self.rows(head, rows, head.len());
+    }
+
+    /// A table whose first columns hold words.
+    fn rows(&mut self, head: &[&str], rows: &[Vec<String>], words: usize) {
         let head: Vec<_> = head.iter().map(|cell| plain(cell)).collect();
         let rule: Vec<_> = (0..head.len())
-            .map(|i| if i == 0 { "---" } else { "---:" })
+            .map(|i| if i < words { "---" } else { "---:" })
             .collect();
         let mut text = format!("| {} |\n| {} |", head.join(" | "), rule.join(" | "));
         for row in rows {
@@ -273,7 +297,7 @@ impl Page {
     }
 
     /// Says that a table shows fewer than there are.
-    fn cut(&mut self, shown: usize, all: usize) {
+    pub fn cut(&mut self, shown: usize, all: usize) {
         if shown < all {
             let all = counted(all as u64, "row", "rows");
             self.paragraph(&format!("{shown} of {all}; the JSON report has all."));
@@ -282,7 +306,7 @@ impl Page {
 }
 
 /// A text on one line in which nothing means anything to Markdown or HTML.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.trim_end().chars() {
         match character {

@@ -3,11 +3,11 @@
 use std::fmt::{Display, Write};
 
 /// An attribute: its name is ours, its value anyone's.
-pub(super) type Attribute<'a> = (&'static str, &'a dyn Display);
+pub(crate) type Attribute<'a> = (&'static str, &'a dyn Display);
 
 /// Markup under construction.
 #[derive(Default)]
-pub(super) struct Markup(String);
+pub(crate) struct Markup(String);
 
 impl Markup {
     /// An element around whatever `inside` writes.

@@ -9,6 +9,7 @@
 mod bars;
 mod build;
 mod chart;
+mod comparison;
 mod datasets;
 mod documents;
 mod findings;
@@ -19,14 +20,20 @@ mod html_run;
 mod markdown;
 mod markup;
 mod model;
-mod numbers;
+pub(crate) mod numbers;
 mod scores;
 mod table;
 mod timeline;
 
 pub use build::{ReportError, build, from_events};
+pub use comparison::{
+    ComparedDataset, ComparedMeasure, ComparedPoint, Comparison, CurvePoint, Known, PointState, SeedDataset,
+    SeedGroup, SeedMeasure, compare, comparison_html, comparison_json, comparison_markdown,
+};
 pub use html::html;
 pub use markdown::markdown;
+pub(crate) use markdown::{Page, plain};
+pub(crate) use markup::Markup;
 pub use model::{
     AbsentClient, Attempt, AttemptOutcome, BaselineReport, ClientShare, CrossReport, DatasetReport,
     DatasetSummary, FailedJob, FinalReport, Group, JobCounts, KindCounts, PersonalReport, PrivacyReport,

@@ -28,7 +28,7 @@ pub(super) fn difference(value: f64) -> String {
 }
 
 /// A whole number with its thousands apart: `12 345` (a thin, unbreakable space).
-pub(super) fn count(value: u64) -> String {
+pub(crate) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -41,12 +41,12 @@ pub(super) fn count(value: u64) -> String {
 }
 
 /// `n` of something, in the singular where there is one.
-pub(super) fn counted(n: u64, one: &str, many: &str) -> String {
+pub(crate) fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
 }
 
 /// A size in B, KiB, MiB, GiB or TiB with one decimal.
-pub(super) fn bytes(size: Bytes) -> String {
+pub(crate) fn bytes(size: Bytes) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if size.0 < 1024 {
         return format!("{} B", size.0);
@@ -61,7 +61,7 @@ pub(super) fn bytes(size: Bytes) -> String {
 }
 
 /// A time: `0.34 s`, `12.3 s`, `4 min 05 s`, `2 h 03 min`.
-pub(super) fn seconds(value: f64) -> String {
+pub(crate) fn seconds(value: f64) -> String {
     if value < 9.995 {
         return format!("{value:.2} s");
     }

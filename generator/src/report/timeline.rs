@@ -304,7 +304,7 @@ fn legend(timeline: &[Attempt], crosses: bool, page: &mut Markup) {
             swatch(&kind_class(kind), kind, list);
         }
         if !others.is_empty() {
-            swatch("k7", &shortened(&others.join(", "), 60), list);
+            swatch(&kind_class(others[0]), &shortened(&others.join(", "), 60), list);
         }
         if crosses
             && timeline

@@ -43,9 +43,9 @@ pub struct Place<'a> {
 }
 
 impl fmt::Display for Place<'_> {
-    /// The name in backticks; the whole specification in plain words.
+    /// The name in backticks; a whole file in plain words.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.name == WHOLE {
+        if [WHOLE, WHOLE_POOL].contains(&self.name) {
             f.write_str(self.name)
         } else {
             write!(f, "`{}`", self.name)
@@ -55,6 +55,9 @@ impl fmt::Display for Place<'_> {
 
 /// The name of the place of a whole specification.
 pub const WHOLE: &str = "the specification";
+
+/// The name of the place of a whole pool file.
+pub const WHOLE_POOL: &str = "the pool file";
 
 /// What was found while reading.
 pub type Found = Vec<Diagnostic>;

@@ -394,6 +394,8 @@ real! {
     Positive: "more than 0", |value| value > 0.0, { "exclusiveMinimum": 0 };
     /// 0 or more.
     NonNegative: "0 or more", |value| value >= 0.0, { "minimum": 0 };
+    /// 1 or more.
+    AtLeastOne: "1 or more", |value| value >= 1.0, { "minimum": 1 };
     /// From 0 to below 1.
     Decay: "from 0 to below 1", |value| (0.0..1.0).contains(&value), { "minimum": 0, "exclusiveMaximum": 1 };
     /// A share that may be missing: from 0 to below 1.

@@ -1,9 +1,9 @@
 //! The JSON Schema of a specification, for editors and other programs.
 
-use schemars::{Schema, generate::SchemaSettings};
+use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::types::Spec;
+use super::{pool::Pool, types::Spec};
 
 /// Whether a key must be there.
 pub enum Presence {
@@ -87,8 +87,22 @@ fn prose(documentation: &str) -> String {
 
 /// The JSON Schema of a specification (draft 2020-12), pretty-printed, with a closing newline.
 pub fn schema() -> String {
+    format!("{:#}\n", value())
+}
+
+/// The same as a value.
+pub(super) fn value() -> Value {
+    titled::<Spec>("fedwing specification")
+}
+
+/// The JSON Schema of a pool file, likewise.
+pub fn pool_schema() -> String {
+    format!("{:#}\n", titled::<Pool>("fedwing pool"))
+}
+
+fn titled<T: JsonSchema>(title: &str) -> Value {
     let generator = SchemaSettings::draft2020_12().into_generator();
-    let mut schema = generator.into_root_schema_for::<Spec>();
-    schema.insert("title".to_owned(), json!("fedwing specification"));
-    format!("{:#}\n", schema.to_value())
+    let mut schema = generator.into_root_schema_for::<T>();
+    schema.insert("title".to_owned(), json!(title));
+    schema.to_value()
 }

@@ -13,12 +13,12 @@ use contract::{
     },
     ids::{ClientId, DatasetName, ExperimentName, Seed, SiteName, SpecDigest},
     recipe::{DeviceChoice, Method, Recipe},
-    training::{Arch, BaselineKind, Optimizer},
+    training::{Arch, BaselineKind, Broadcast, Optimizer},
     units::{Bytes, Fraction, Seconds},
 };
 use fedwing::check::{
     Checked, Compression, Dataset, Evaluation, Execution, Federation, Layout, Model, PegasusSettings,
-    Privacy, Request, Resources, Site,
+    Privacy, Request, Resources, Site, SubmitHost,
 };
 
 /// What a sample specification says; everything else is fixed.
@@ -36,9 +36,12 @@ pub struct Sample {
     pub strategy: Strategy,
     pub min_clients: Option<u32>,
     pub compression: Option<Compression>,
+    pub broadcast: Option<Broadcast>,
     pub fan_in: Option<u32>,
     pub central: Option<CentralPrivacy>,
     pub secure_aggregation: bool,
+    /// Most clients that one job trains; with several, models are tested on the submit host.
+    pub clients_per_job: u32,
     pub recipe: Recipe,
     /// Whether clients' data is at two sites, the first client's at one and the others' at the other.
     pub sites: bool,
@@ -62,9 +65,11 @@ impl Sample {
             strategy: Strategy::Fedavg,
             min_clients: None,
             compression: None,
+            broadcast: None,
             fan_in: None,
             central: None,
             secure_aggregation: false,
+            clients_per_job: 1,
             sites: false,
             recipe: Recipe::plain(
                 32,
@@ -124,6 +129,7 @@ impl Sample {
                 strategy: fedadam,
                 fan_in: Some(2),
                 compression: int8,
+                broadcast: Some(Broadcast::Bf16),
                 min_clients: Some(1),
                 ..self
             },
@@ -157,12 +163,24 @@ impl Sample {
                 ..self
             }
             .method(Method::Fedbn),
+            9 => Self {
+                clients_per_job: 2,
+                compression: int8,
+                broadcast: Some(Broadcast::Int8),
+                ..self
+            },
+            10 => Self {
+                clients_per_job: 3,
+                min_clients: Some(1),
+                ..self
+            }
+            .method(Method::Fedper),
             _ => unreachable!("there are {} ways", Self::WAYS),
         }
     }
 
     /// Number of ways of [`Self::learning`].
-    pub const WAYS: usize = 9;
+    pub const WAYS: usize = 11;
 
     fn method(mut self, method: Method) -> Self {
         self.recipe.method = method;
@@ -189,6 +207,7 @@ impl Sample {
                 fraction: Fraction::new(self.fraction).unwrap(),
                 min_clients: self.min_clients,
                 compression: self.compression,
+                broadcast: self.broadcast,
                 epochs: 2,
                 recipe: self.recipe.clone(),
             },
@@ -206,6 +225,12 @@ impl Sample {
                 resources: resources(),
                 retries: 3,
                 fan_in: self.fan_in,
+                clients_per_job: self.clients_per_job,
+                submit_host: SubmitHost {
+                    init: true,
+                    aggregate: true,
+                    evaluate: self.clients_per_job > 1,
+                },
                 pegasus: PegasusSettings {
                     data_configuration: "condorio".to_owned(),
                     compute_site: "condorpool".to_owned(),
@@ -224,6 +249,7 @@ impl Sample {
             clients: clients.map(ClientId).collect(),
             data: format!("/srv/{name}"),
             requirements: format!("FedwingSite == \"{name}\""),
+            keeps_program: name == "first",
         };
         match self.sites {
             false => Vec::new(),

@@ -16,9 +16,11 @@
 //! | `left` | makes the manifest of what could be used |
 //! | `duplicates` | finds images that are there more than once |
 //! | `salt` | hashes patients |
+//! | `program` | leaves a copy of this program for the site's other jobs |
 
 pub(super) mod duplicates;
 mod left;
+mod program;
 pub(super) mod progress;
 mod quality;
 mod salt;
@@ -94,6 +96,9 @@ pub fn run(args: &PrepareArgs) -> Result<(), JobError> {
 pub(super) fn attempt(args: &PrepareArgs, pace: &Pace<'_>) -> Result<(), JobError> {
     let config = Config::read(args.config.path())?;
     check_outputs(args, &config)?;
+    if let Some(program) = &args.program {
+        program::keep(program.path())?;
+    }
     let salt = Salt::read(args.salt.as_ref().map(InputFile::path), &config)?;
     let absent = match &args.part {
         None => Absent::LeftOut,
@@ -153,6 +158,7 @@ fn check_outputs(args: &PrepareArgs, config: &Config) -> Result<(), JobError> {
         shards,
         test_shard,
         validation_shard,
+        program,
     } = args;
     let usage = |text: String, help: &str| {
         Err(JobError::new(JobExit::Usage, text)
@@ -216,6 +222,7 @@ fn check_outputs(args: &PrepareArgs, config: &Config) -> Result<(), JobError> {
         .into_iter()
         .chain(test_shard)
         .chain(validation_shard)
+        .chain(program)
         .chain(shards)
         .find(|file| !outputs.insert(file.path()))
     {

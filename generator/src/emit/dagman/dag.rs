@@ -2,16 +2,17 @@
 
 use std::{
     borrow::Cow,
+    collections::HashSet,
     fmt::{self, Display, Write as _},
     io::{self, Write},
 };
 
-use contract::{args::Job, argv::Role, ids::Round};
+use contract::{args::Job, argv::Role};
 
-use super::{CONFIG, FILES, Placement, Places, groups::Groups, round_dag};
+use super::{CONFIG, FILES, Places, groups::Groups, round_dag};
 use crate::{
     emit::units::{RoundUnit, Unit, Units},
-    plan::{Plan, PlannedJob},
+    plan::{Place, Plan, PlannedJob},
 };
 
 /// The category of jobs on the submit host, where no slot limits them.
@@ -48,15 +49,11 @@ impl<'a> Nodes<'a> {
             format_args!("{}.status", plan.experiment),
             format_args!("jobstate.log"),
         )?;
-        // DAGMan minds a limit that no node has. No round holds such jobs.
-        if self
-            .groups
-            .files()
-            .iter()
-            .any(|(_, group)| group.placement == Placement::SubmitHost)
-        {
-            writeln!(out, "MAXJOBS {SUBMIT_HOST} {SUBMIT_HOST_JOBS}")?;
-        }
+        let own = units.units.iter().filter_map(|unit| match unit {
+            Unit::Job(index) => Some(*index),
+            Unit::Round(_) => None,
+        });
+        self.limit(own, out)?;
         let mut text = String::new();
         for unit in &units.units {
             match unit {
@@ -86,6 +83,7 @@ impl<'a> Nodes<'a> {
             format_args!("rounds/{id}.status"),
             format_args!("rounds/{id}.jobstate.log"),
         )?;
+        self.limit(round.jobs.iter().copied(), out)?;
         let mut text = String::new();
         for &index in &round.jobs {
             self.job(&mut text, index).expect(STRING);
@@ -101,6 +99,14 @@ impl<'a> Nodes<'a> {
                 self.id(index),
                 inside.map(|&parent| self.id(parent as usize)),
             )?;
+        }
+        Ok(())
+    }
+
+    /// Limits jobs on the submit host, where `jobs` of a DAG have any: DAGMan minds a limit that no node has.
+    fn limit(&self, mut jobs: impl Iterator<Item = usize>, out: &mut impl Write) -> io::Result<()> {
+        if jobs.any(|index| self.plan.jobs[index].place == Place::SubmitHost) {
+            writeln!(out, "MAXJOBS {SUBMIT_HOST} {SUBMIT_HOST_JOBS}")?;
         }
         Ok(())
     }
@@ -122,11 +128,12 @@ impl<'a> Nodes<'a> {
             id,
             job,
             stage,
-            request: _,  // in the submit file
-            site: _,     // in the submit file
+            request: _, // in the submit file
+            place,
             in_place: _, // read where it is, so nothing to move; the job runs there
+            program: _,  // in the submit file
         } = planned;
-        let (submit_file, group) = self.groups.of_job(index);
+        let (submit_file, _) = self.groups.of_job(index);
         write!(
             text,
             "JOB {id} {submit_file}\nVARS {id} node=\"{id}\" argv=\"{}\"",
@@ -139,14 +146,14 @@ impl<'a> Nodes<'a> {
         if let Some(client) = stage.client {
             write!(text, " client=\"{client}\"")?;
         }
-        match group.placement {
-            Placement::SubmitHost => write!(text, "\nCATEGORY {id} {SUBMIT_HOST}\n")?,
-            Placement::Anywhere | Placement::Site(_) => {
+        match place {
+            Place::SubmitHost => write!(text, "\nCATEGORY {id} {SUBMIT_HOST}\n")?,
+            Place::Anywhere | Place::Site(_) => {
                 self.transfers(text, job)?;
                 writeln!(text, "\nCATEGORY {id} {}", job.name())?;
             }
         }
-        match self.priority(planned) {
+        match self.plan.priority(planned) {
             0 => Ok(()),
             priority => writeln!(text, "PRIORITY {id} {priority}"),
         }
@@ -154,14 +161,14 @@ impl<'a> Nodes<'a> {
 
     /// What travels with a job: there, back, and where to.
     fn transfers(&self, text: &mut String, job: &Job) -> fmt::Result {
-        let (mut reads, mut writes) = (Vec::new(), Vec::new());
+        let (mut reads, mut writes, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
         job.roles(&mut |role| match role {
             // What is kept in place is nothing to move. A checkpoint is of use to an attempt on the same machine alone, and
             // HTCondor starts each anew.
             Role::Setting | Role::ReadInPlace(_) | Role::WrittenInPlace(_) | Role::Checkpoint(_) => {}
             // A file named by two flags still travels once.
-            Role::Input(file) if !reads.contains(&file) => reads.push(file),
-            Role::Output(file) if !writes.contains(&file) => writes.push(file),
+            Role::Input(file) if seen.insert(file) => reads.push(file),
+            Role::Output(file) if seen.insert(file) => writes.push(file),
             Role::Input(_) | Role::Output(_) => {}
         });
         let from: Vec<String> = reads.iter().map(|file| self.places.path(file)).collect();
@@ -181,29 +188,12 @@ impl<'a> Nodes<'a> {
             to.join(";")
         )
     }
-
-    /// What a round waits for comes first, earlier rounds before later ones, so that no dataset's federation falls behind
-    /// another's; then what nothing waits for.
-    fn priority(&self, planned: &PlannedJob) -> u32 {
-        match &planned.job {
-            Job::Prepare(_)
-            | Job::Init(_)
-            | Job::Keys(_)
-            | Job::Train(_)
-            | Job::Partial(_)
-            | Job::Reveal(_)
-            | Job::Aggregate(_) => {
-                let round = planned.stage.round.unwrap_or(Round(0));
-                self.plan.rounds.saturating_sub(round.0) + 1
-            }
-            Job::Profile(_) | Job::Stats(_) | Job::Evaluate(_) | Job::Baseline(_) => 0,
-        }
-    }
 }
 
 const STRING: &str = "writing to a string cannot fail";
 
-fn head(out: &mut impl Write, status: impl Display, jobstate: impl Display) -> io::Result<()> {
+/// Writes what every DAG begins with: settings, and where DAGMan tells how far it is.
+pub fn head(out: &mut impl Write, status: impl Display, jobstate: impl Display) -> io::Result<()> {
     write!(
         out,
         "CONFIG {CONFIG}\nNODE_STATUS_FILE {status} {STATUS_SECONDS}\nJOBSTATE_LOG {jobstate}\n"

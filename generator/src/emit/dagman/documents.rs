@@ -16,15 +16,18 @@ DAGMAN_MAX_SUBMITS_PER_INTERVAL = 1000
 ";
 
 /// The script that submits, wherever it is called from.
-pub fn submit_script(plan: &Plan) -> String {
+pub fn submit_script(name: &str) -> String {
     format!(
         r#"#!/bin/sh
 # Submits this workflow; after a failure, what is left of it. Further options go to condor_submit_dag.
 set -eu
 cd -- "$(dirname -- "$0")"
-exec condor_submit_dag "$@" {}.dag
-"#,
-        plan.experiment
+command -v condor_submit_dag >/dev/null || {{
+    echo "submit.sh: there is no condor_submit_dag: run this on a machine that submits to an HTCondor pool" >&2
+    exit 5
+}}
+exec condor_submit_dag "$@" {name}.dag
+"#
     )
 }
 
@@ -61,7 +64,7 @@ left. This directory can be moved as a whole before it is submitted; HTCondor re
 | `{experiment}.status`, `jobstate.log` | how far it is, by DAGMan |
 
 `prepare` and `stats` run on the submit host unless sites hold the data: they read the images and the manifest, which
-names patients. Every other job gets the files it declares, and gives those back. To limit how many jobs of a kind run at
+names patients. So do the steps of the server that the specification puts there (`submit_host`). Every other job gets the files it declares, and gives those back. To limit how many jobs of a kind run at
 once, add a line such as `MAXJOBS train 20` to the DAG that holds them.
 "#,
         experiment = plan.experiment,

@@ -2,10 +2,9 @@
 
 use contract::args::Binary;
 
-use super::Placement;
 use crate::{
     check::Request,
-    plan::{Plan, PlannedJob},
+    plan::{Place, Plan, PlannedJob},
 };
 
 /// What the jobs of a submit file have in common.
@@ -18,7 +17,9 @@ pub struct Group<'a> {
     /// What each asks its machine for.
     pub request: Request,
     /// Where they run.
-    pub placement: Placement<'a>,
+    pub place: &'a Place,
+    /// The path of their program where a site keeps it.
+    pub kept_program: Option<&'a str>,
 }
 
 impl<'a> Group<'a> {
@@ -27,7 +28,8 @@ impl<'a> Group<'a> {
             kind: planned.job.name(),
             binary: planned.job.binary(),
             request: planned.request,
-            placement: Placement::of(planned),
+            place: &planned.place,
+            kept_program: planned.program.as_deref(),
         }
     }
 }
@@ -83,8 +85,8 @@ fn path(groups: &[(String, Group<'_>)], group: &Group<'_>) -> String {
 /// A capital letter cannot stand in a site's name, so no kind and site make another's name.
 fn name(group: &Group<'_>) -> String {
     let kind = group.kind;
-    match group.placement {
-        Placement::Site(site) => format!("{kind}-AT-{}", site.name),
-        Placement::SubmitHost | Placement::Anywhere => kind.to_owned(),
+    match group.place {
+        Place::Site(site) => format!("{kind}-AT-{}", site.name),
+        Place::SubmitHost | Place::Anywhere => kind.to_owned(),
     }
 }

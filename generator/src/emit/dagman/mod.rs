@@ -14,12 +14,11 @@ use std::collections::HashSet;
 
 use contract::argv::Role;
 
-use super::{pegasus::on_submit_host, units::RoundUnit};
-use crate::{
-    check::Site,
-    plan::{Plan, PlannedJob},
-};
+use super::units::RoundUnit;
+use crate::plan::{Place, Plan};
 
+pub(super) use dag::head;
+pub(super) use documents::{SETTINGS, submit_script};
 pub use write::write;
 
 /// Where every file between jobs and every result lies.
@@ -35,34 +34,13 @@ pub const PROGRAMS: &str = "bin";
 pub const LOGS: &str = "logs";
 
 /// Where DAGMan's settings stand.
-const CONFIG: &str = "dagman.config";
+pub(super) const CONFIG: &str = "dagman.config";
 
 /// Where a plan's weights file is expected: a link or a copy that the caller makes, as HTCondor gives a file the name it
 /// has where it lies.
 pub fn weights_path(plan: &Plan) -> Option<String> {
     let weights = plan.weights.as_ref()?;
     Some(Places::of(plan).path(weights.name.as_str()))
-}
-
-/// Where a job runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Placement<'a> {
-    /// Where the workflow is submitted, in [`FILES`].
-    SubmitHost,
-    /// On any machine of the pool.
-    Anywhere,
-    /// On a machine of a site.
-    Site(&'a Site),
-}
-
-impl<'a> Placement<'a> {
-    fn of(planned: &'a PlannedJob) -> Self {
-        match &planned.site {
-            Some(site) => Self::Site(site),
-            None if on_submit_host(planned) || !planned.in_place.is_empty() => Self::SubmitHost,
-            None => Self::Anywhere,
-        }
-    }
 }
 
 /// Where each file lies on the submit host.
@@ -77,10 +55,7 @@ impl<'a> Places<'a> {
         let weights = plan.weights.iter().map(|file| file.name.as_str());
         let mut inputs: HashSet<&str> = statics.chain(weights).collect();
         // Jobs on the submit host find files by name in the one directory that they run in.
-        let here = plan
-            .jobs
-            .iter()
-            .filter(|job| Placement::of(job) == Placement::SubmitHost);
+        let here = plan.jobs.iter().filter(|job| job.place == Place::SubmitHost);
         for planned in here {
             planned.job.roles(&mut |role| match role {
                 Role::Input(file) => {

@@ -5,10 +5,16 @@ use std::{
     io::{self, Write},
 };
 
-use contract::exit::{JobExit, Retry};
+use contract::{
+    exit::{JobExit, Retry},
+    names::FAILURE_VARIABLE,
+};
 
-use super::{FILES, LOGS, PROGRAMS, Placement, groups::Group};
-use crate::{check::Request, plan::Plan};
+use super::{FILES, LOGS, PROGRAMS, groups::Group};
+use crate::{
+    check::Request,
+    plan::{Place, Plan},
+};
 
 /// Held jobs are removed, and so fail their node, after this many seconds; those that a user holds stay.
 const HOLD_SECONDS: u32 = 60;
@@ -19,23 +25,33 @@ pub fn write(plan: &Plan, group: &Group<'_>, out: &mut impl Write) -> io::Result
         kind,
         binary,
         request,
-        placement,
+        place,
+        kept_program,
     } = group;
     let mut text = String::new();
-    match placement {
-        Placement::SubmitHost => here(&mut text),
-        Placement::Anywhere => elsewhere(&mut text, *request, plan.retries),
-        Placement::Site(site) => {
+    match place {
+        Place::SubmitHost => here(&mut text),
+        Place::Anywhere => elsewhere(&mut text, *request, plan.retries),
+        Place::Site(site) => {
             elsewhere(&mut text, *request, plan.retries);
             line(&mut text, "requirements", &format!("({})", site.requirements));
         }
     }
-    let binary = binary.as_str();
-    line(&mut text, "executable", &format!("{PROGRAMS}/{binary}"));
+    match kept_program {
+        Some(program) => {
+            line(&mut text, "executable", program);
+            line(&mut text, "transfer_executable", "False");
+        }
+        None => line(
+            &mut text,
+            "executable",
+            &format!("{PROGRAMS}/{}", binary.as_str()),
+        ),
+    }
     line(&mut text, "arguments", "\"$(argv)\"");
     line(&mut text, "notification", "never");
     line(&mut text, "success_exit_code", &JobExit::Done.code().to_string());
-    line(&mut text, "on_exit_remove", &is_over(*placement, plan.retries));
+    line(&mut text, "on_exit_remove", &is_over(place, plan.retries));
     for (name, value) in attributes(plan, kind) {
         line(&mut text, &format!("+FL_{name}"), &value);
     }
@@ -53,6 +69,9 @@ fn here(text: &mut String) {
     line(text, "initialdir", FILES);
     line(text, "output", &format!("../{LOGS}/$(node).out"));
     line(text, "error", &format!("../{LOGS}/$(node).err"));
+    // They share a directory.
+    let failure = format!("\"{FAILURE_VARIABLE}=../{LOGS}/$(node).failure.json\"");
+    line(text, "environment", &failure);
 }
 
 fn elsewhere(text: &mut String, request: Request, retries: u32) {
@@ -119,11 +138,11 @@ fn hold_can_help() -> String {
 
 /// Whether a job that ended leaves the queue: done, out of attempts, or failed in a way that another one repeats. DAGMan's
 /// `UNLESS-EXIT` knows one exit code, the jobs' contract has several of them, so HTCondor decides.
-fn is_over(placement: Placement<'_>, retries: u32) -> String {
-    let mut over = match placement {
+fn is_over(place: &Place, retries: u32) -> String {
+    let mut over = match place {
         // In this universe completions are not counted, and starts when the next one comes.
-        Placement::SubmitHost => format!("NumJobStarts >= {retries}"),
-        Placement::Anywhere | Placement::Site(_) => format!("NumJobCompletions > {retries}"),
+        Place::SubmitHost => format!("NumJobStarts >= {retries}"),
+        Place::Anywhere | Place::Site(_) => format!("NumJobCompletions > {retries}"),
     };
     let useless = JobExit::ALL.iter().filter(|exit| exit.retry() == Retry::Useless);
     for exit in useless {

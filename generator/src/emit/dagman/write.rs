@@ -42,6 +42,6 @@ pub fn write<S: Sink>(plan: &Plan, sink: &mut S) -> Result<(), SinkError> {
         let path = places.path(file.name.as_str());
         directory.file(&path, |out| out.write_all(file.content.as_bytes()))?;
     }
-    directory.script("submit.sh", &documents::submit_script(plan))?;
+    directory.script("submit.sh", &documents::submit_script(plan.experiment.as_str()))?;
     directory.file("README.md", |out| documents::readme(plan, &units, out))
 }

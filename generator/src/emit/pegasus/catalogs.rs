@@ -1,6 +1,9 @@
 //! The catalogs beside the workflow: where files, programs and machines are; and the planner's properties.
 
-use std::io::{self, Write};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
 
 use contract::{
     args::{Binary, Job, ProfileArgs},
@@ -51,7 +54,9 @@ pub fn replicas(plan: &Plan, units: &Units, out: &mut impl Write) -> io::Result<
 /// Writes `transformations.yml`: one transformation for each kind of job that is planned, so statistics tell them apart.
 ///
 /// Programs are on the submit host and can be staged to every site. No profile stands here: it would win over the jobs'.
-pub fn transformations(out: &mut impl Write) -> io::Result<()> {
+/// Those of a site's jobs that run a copy which the site keeps have the dataset as their version: each dataset's first
+/// job there leaves a copy of its own.
+pub fn transformations(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     write!(out, "pegasus: \"{PEGASUS_VERSION}\"\ntransformations:\n")?;
     for binary in Binary::ALL {
         let jobs = Job::help(binary).into_iter().map(|(job, _, _)| job);
@@ -65,7 +70,36 @@ pub fn transformations(out: &mut impl Write) -> io::Result<()> {
             )?;
         }
     }
+    for ((job, dataset), sites) in kept_programs(plan) {
+        write!(
+            out,
+            "- namespace: {NAMESPACE}\n  name: {job}\n  version: {}\n  sites:\n",
+            Text(dataset)
+        )?;
+        for (site, path) in sites {
+            writeln!(
+                out,
+                "  - {{name: {}, pfn: {}, type: installed}}",
+                Text(site),
+                Text(path)
+            )?;
+        }
+    }
     Ok(())
+}
+
+/// By kind of job and dataset, the sites that keep its program, and where.
+fn kept_programs(plan: &Plan) -> BTreeMap<(&str, &str), BTreeMap<&str, &str>> {
+    let mut kept: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+    for planned in &plan.jobs {
+        if let (Some(site), Some(program)) = (planned.site(), planned.program.as_deref()) {
+            let transformation = (planned.job.name(), planned.stage.dataset.as_str());
+            kept.entry(transformation)
+                .or_default()
+                .insert(site.name.as_str(), program);
+        }
+    }
+    kept
 }
 
 /// Jobs put on hold are removed, and so fail with their real message, after this many seconds; but for those that somebody

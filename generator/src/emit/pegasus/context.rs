@@ -1,11 +1,9 @@
 //! What every file of the directory is written from, and where each job runs.
 
-use contract::args::Job;
-
 use super::LOCAL;
 use crate::{
     check::{PegasusSettings, Site},
-    plan::{Plan, PlannedJob},
+    plan::{Place, Plan, PlannedJob},
 };
 
 /// HTCondor moves files itself: what is on the submit host goes to jobs without a copy on the way.
@@ -42,13 +40,11 @@ impl<'a> Context<'a> {
 
     /// The site a job is sent to, where there is a choice: with several, Pegasus would draw one.
     pub fn sent_to(&self, planned: &'a PlannedJob) -> Option<&str> {
-        if on_submit_host(planned) {
-            return Some(LOCAL);
-        }
-        match &planned.site {
-            Some(site) => Some(site.name.as_str()),
-            None if self.sites.is_empty() => None,
-            None => Some(&self.settings.compute_site),
+        match &planned.place {
+            Place::SubmitHost => Some(LOCAL),
+            Place::Site(site) => Some(site.name.as_str()),
+            Place::Anywhere if self.sites.is_empty() => None,
+            Place::Anywhere => Some(&self.settings.compute_site),
         }
     }
 
@@ -60,21 +56,5 @@ impl<'a> Context<'a> {
     /// Whether the submit host and all machines share a file system, and jobs run in it.
     pub fn shared(&self) -> bool {
         self.settings.data_configuration == SHARED
-    }
-}
-
-/// Whether a job must run on the submit host: it reads the source's images or the manifest, which names patients, and is
-/// not at a site.
-pub fn on_submit_host(planned: &PlannedJob) -> bool {
-    match &planned.job {
-        Job::Prepare(_) | Job::Profile(_) | Job::Stats(_) => planned.site.is_none(),
-        Job::Init(_)
-        | Job::Train(_)
-        | Job::Evaluate(_)
-        | Job::Baseline(_)
-        | Job::Keys(_)
-        | Job::Reveal(_)
-        | Job::Aggregate(_)
-        | Job::Partial(_) => false,
     }
 }

@@ -233,7 +233,10 @@ impl<S: Source> Reader<'_, S> {
             .name
             .as_deref()
             .ok_or_else(|| missing(place, &doc.id, "name"))?;
-        let key = key(doc.namespace.as_deref(), name, doc.version.as_deref());
+        let ours = doc.namespace.as_deref() == Some(NAMESPACE);
+        // A version of ours is a copy of the program at a site; here is the program itself.
+        let version = doc.version.as_deref().filter(|_| !ours);
+        let key = key(doc.namespace.as_deref(), name, version);
         let (program, stronger) = catalogs.program(self.root, &doc.id, &key)?;
         let mut sets = vec![shared, &doc.profiles];
         sets.extend(stronger);

@@ -16,7 +16,6 @@ mod workflow;
 mod write;
 mod yaml;
 
-pub(super) use context::on_submit_host;
 pub use read::{ReadError, read};
 pub use write::{WriteError, write};
 

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    collections::HashSet,
     fmt::{self, Display, Write as _},
     io::{self, Write},
 };
@@ -10,14 +11,14 @@ use contract::{args::Job, argv::Role};
 
 use super::{
     LOCAL, NAMESPACE, PEGASUS_VERSION,
-    context::{Context, on_submit_host},
+    context::Context,
     memory::growing,
     yaml::{Arguments, Map, Text},
 };
 use crate::{
     check::Request,
     emit::units::{RoundUnit, Unit, Units},
-    plan::{Children, Plan, PlannedJob},
+    plan::{Children, Place, Plan, PlannedJob},
 };
 
 /// Writes the main workflow.
@@ -25,10 +26,7 @@ pub fn write_main(context: &Context<'_>, units: &Units, out: &mut impl Write) ->
     let plan = context.plan;
     write!(out, "{}", head(plan, &plan.experiment))?;
     let given = given(plan);
-    let border = Border {
-        arriving: &given,
-        leaving: &[],
-    };
+    let border = Border::of(&given, &[]);
     let mut text = String::new();
     for unit in &units.units {
         match unit {
@@ -63,10 +61,7 @@ pub fn write_round(
     let plan = context.plan;
     let name = format!("{}-{}-{}", plan.experiment, round.dataset, round.rounds());
     write!(out, "{}", head(plan, &name))?;
-    let border = Border {
-        arriving: &round.inputs,
-        leaving: &round.outputs,
-    };
+    let border = Border::of(&round.inputs, &round.outputs);
     let mut text = String::new();
     for &index in &round.jobs {
         job(&mut text, context, &plan.jobs[index], &border).expect("writing to a string cannot fail");
@@ -92,9 +87,19 @@ fn unit_id<'a>(plan: &'a Plan, unit: &Unit) -> Cow<'a, str> {
 /// What crosses the border of a workflow.
 struct Border<'a> {
     /// Files its jobs read and none of them writes.
-    arriving: &'a [String],
+    arriving: HashSet<&'a str>,
     /// Files its jobs write and others read.
-    leaving: &'a [String],
+    leaving: HashSet<&'a str>,
+}
+
+impl<'a> Border<'a> {
+    fn of(arriving: &'a [String], leaving: &'a [String]) -> Self {
+        let set = |files: &'a [String]| files.iter().map(String::as_str).collect();
+        Self {
+            arriving: set(arriving),
+            leaving: set(leaving),
+        }
+    }
 }
 
 /// The files that no job writes and that lie on the submit host under their own names, as HTCondor needs them.
@@ -158,18 +163,26 @@ fn job(text: &mut String, context: &Context<'_>, planned: &PlannedJob, border: &
         job,
         stage,
         request: _,  // in the profiles
-        site: _,     // in the profiles
+        place: _,    // in the profiles
         in_place: _, // read where it is, so nothing to move; the job runs there
+        program,
     } = planned;
     // A copy of what lies on the submit host in its scratch directory is of no use to HTCondor.
-    let direct = context.condor_io() && !on_submit_host(planned);
+    let direct = context.condor_io() && planned.place != Place::SubmitHost;
     write!(
         text,
-        "- type: job\n  namespace: {NAMESPACE}\n  name: {}\n  id: {id}\n  arguments: {}\n  uses:\n",
-        job.name(),
-        Arguments(&job.to_argv()),
+        "- type: job\n  namespace: {NAMESPACE}\n  name: {}\n",
+        job.name()
     )?;
-    let mut seen = Vec::new();
+    if program.is_some() {
+        writeln!(text, "  version: {}", Text(stage.dataset.as_str()))?;
+    }
+    write!(
+        text,
+        "  id: {id}\n  arguments: {}\n  uses:\n",
+        Arguments(&job.to_argv())
+    )?;
+    let mut seen = HashSet::new();
     let mut result = Ok(());
     let mut checkpointed = false;
     job.roles(&mut |role| {
@@ -177,18 +190,16 @@ fn job(text: &mut String, context: &Context<'_>, planned: &PlannedJob, border: &
             // What is kept in place is nothing to move.
             Role::Setting | Role::ReadInPlace(_) | Role::WrittenInPlace(_) => return,
             // A file named by two flags is still used once.
-            Role::Input(file) | Role::Output(file) | Role::Checkpoint(file) if seen.contains(&file) => return,
+            Role::Input(file) | Role::Output(file) | Role::Checkpoint(file) if !seen.insert(file) => return,
             Role::Input(file) => {
-                seen.push(file);
-                let bypass = match direct && border.arriving.iter().any(|name| name == file) {
+                let bypass = match direct && border.arriving.contains(file) {
                     true => ", bypass: true",
                     false => "",
                 };
                 writeln!(text, "  - {{lfn: {}, type: input{bypass}}}", Text(file))
             }
             Role::Output(file) => {
-                seen.push(file);
-                let stage_out = if border.leaving.iter().any(|name| name == file) {
+                let stage_out = if border.leaving.contains(file) {
                     StageOut::Kept
                 } else {
                     is_kept(job, file)
@@ -196,7 +207,6 @@ fn job(text: &mut String, context: &Context<'_>, planned: &PlannedJob, border: &
                 output(text, file, stage_out)
             }
             Role::Checkpoint(file) => {
-                seen.push(file);
                 checkpointed = true;
                 // Of use to the job's next attempt alone.
                 writeln!(
@@ -245,6 +255,8 @@ fn is_kept(job: &Job, file: &str) -> StageOut {
         // The manifest names patients; it is kept on the submit host, which is where `prepare` runs and wrote it.
         Job::Prepare(args) => file == args.manifest.as_str(),
         Job::Train(args) => file == args.metrics.as_str(),
+        Job::TrainClients(args) => args.metrics.iter().any(|metrics| file == metrics.as_str()),
+        Job::Broadcast(args) => args.global.as_ref().is_some_and(|global| file == global.as_str()),
         Job::Keys(_) | Job::Reveal(_) | Job::Partial(_) => false,
         Job::Profile(_)
         | Job::Stats(_)
@@ -284,7 +296,7 @@ fn profiles(
     }
     pegasus.push(("maxwalltime", request.walltime.0.div_ceil(60).to_string()));
     let memory = request.memory.mebibytes();
-    if on_submit_host(planned) {
+    if planned.place == Place::SubmitHost {
         pegasus.push(("memory", memory.to_string()));
     } else {
         // HTCondor holds the job after this many seconds; the site's `periodic_remove` then fails it.

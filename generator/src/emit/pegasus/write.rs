@@ -54,7 +54,7 @@ pub fn write<S: Sink>(plan: &Plan, settings: &PegasusSettings, sink: &mut S) -> 
         }
     }
     directory.file("replicas.yml", |out| catalogs::replicas(plan, &units, out))?;
-    directory.file("transformations.yml", |out| catalogs::transformations(out))?;
+    directory.file("transformations.yml", |out| catalogs::transformations(plan, out))?;
     directory.file("sites.yml", |out| catalogs::sites(&context, out))?;
     directory.file("pegasus.properties", |out| catalogs::properties(&context, out))?;
     for file in &plan.statics {
@@ -132,7 +132,8 @@ as a whole before it is planned, to any path of letters, digits, `.`, `_`, `-`. 
 | `scratch/`, `submit/` | files between jobs, and what Pegasus made of the workflow |
 
 `prepare` and `stats` run on the submit host: they read the images and the manifest, which names patients; the manifest
-is kept in `outputs/` and goes to no other machine. Shards and updates are deleted from `scratch/` once every job and
+is kept in `outputs/` and goes to no other machine. So do the steps of the server that the specification puts there
+(`submit_host`). Shards and updates are deleted from `scratch/` once every job and
 sub-workflow that declares them is done. Held jobs fail after a minute, with their message in `pegasus-analyzer`; every
 further attempt asks for that much more memory. `condor_q -af FL_JobType FL_Round FL_Client` tells jobs apart.
 {sites}"#,

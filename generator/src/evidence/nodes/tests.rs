@@ -218,3 +218,18 @@ fn a_job_that_the_queue_itself_tries_again_has_a_try_each_time() {
     assert_eq!(tries[1].evictions, 0, "no machine was lost");
     assert!(!scene.0.succeeded(0, &tries[0]) && scene.0.succeeded(0, &tries[1]));
 }
+
+#[test]
+fn attempts_stay_in_order_when_the_clock_is_set_back() {
+    let mut scene = Scene::new();
+    scene.submit(2, "b").submit(3, "b");
+    scene.1 -= 3;
+    scene.submit(3, "b");
+    let jobs: Vec<u64> = scene
+        .0
+        .attempts(1)
+        .iter()
+        .map(|attempt| attempt.job.cluster)
+        .collect();
+    assert_eq!(jobs, [3, 2], "told again with an earlier time, it comes first");
+}

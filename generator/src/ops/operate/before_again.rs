@@ -8,14 +8,16 @@ use std::{
     collections::HashSet,
     fs,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
+use contract::job::write_whole;
+
 use super::{error::OperateError, observe::Observer};
 use crate::{
-    evidence::{Follow, Life, NodeState, dag_file, kept_log, lock_file, read_text, rescue_file},
+    evidence::{Follow, Life, NodeState, beside, dag_file, kept_log, lock_file, read_text, rescue_file},
     ops::OpError,
 };
 
@@ -71,7 +73,7 @@ fn has_ended(dag: &Follow) -> bool {
 /// Writes a rescue file after the newest, where the logs know of nodes that are done and not in it, or where a DAGMan died
 /// without writing one. What such a DAGMan left to make the next one read the node log is taken away then: that one would
 /// count jobs which were removed with it as failed.
-fn complete_rescue(dag: &Follow) -> Result<(), OperateError> {
+fn complete_rescue(dag: &Follow) -> Result<(), OpError> {
     let died = match dag.nodes().life() {
         Life::NotStarted => return Ok(()),
         Life::Started => true,
@@ -102,7 +104,7 @@ fn complete_rescue(dag: &Follow) -> Result<(), OperateError> {
         writeln!(out, "# Written by fedwing: what the logs say is done")?;
         done.iter().try_for_each(|name| writeln!(out, "DONE {name}"))
     });
-    written.map_err(|source| OperateError::Rescue { path, source })?;
+    written?;
     if died {
         forget_lock(dag.path())?;
     }
@@ -118,10 +120,8 @@ fn forget_lock(dag: &Path) -> Result<(), OperateError> {
 }
 
 /// Copies the node log, where there is one with something in it.
-fn keep_log(dag: &Path) -> Result<(), OperateError> {
-    let mut log = dag.as_os_str().to_owned();
-    log.push(".nodes.log");
-    let log = PathBuf::from(log);
+fn keep_log(dag: &Path) -> Result<(), OpError> {
+    let log = beside(dag, "nodes.log");
     match fs::metadata(&log).map(|about| about.len()) {
         Ok(0) => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -131,21 +131,8 @@ fn keep_log(dag: &Path) -> Result<(), OperateError> {
         .map(|number| kept_log(dag, number))
         .find(|path| !path.exists());
     let Some(kept) = free else { return Ok(()) };
-    let copied = fs::File::open(&log)
-        .and_then(|mut from| write_whole(&kept, |out| io::copy(&mut from, out).map(drop)));
-    copied.map_err(|source| OperateError::Keep { path: log, source })
-}
-
-/// Beside first, then renamed: half a file is none. Others may read it, as they may the files DAGMan writes.
-fn write_whole(path: &Path, write: impl FnOnce(&mut fs::File) -> io::Result<()>) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mut beside = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-    write(beside.as_file_mut())?;
-    beside
-        .as_file()
-        .set_permissions(fs::Permissions::from_mode(0o644))?;
-    beside.persist(path)?;
-    Ok(())
+    let mut from = fs::File::open(&log).map_err(|source| OperateError::Keep { path: log, source })?;
+    Ok(write_whole(&kept, |out| io::copy(&mut from, out).map(drop))?)
 }
 
 #[cfg(test)]

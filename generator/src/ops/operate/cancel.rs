@@ -15,13 +15,11 @@ use super::{
     live,
     observe::Observer,
     status::{RunState, SystemName},
-    submit::words,
     tools,
 };
 use crate::{
     evidence::{Engine, Phase, System},
     ops::OpError,
-    record::RunDir,
 };
 
 /// How long a run is waited for.
@@ -65,18 +63,20 @@ pub fn cancel(path: &Path) -> Result<CancelResult, OpError> {
     if !matches!(phase, Phase::Waiting | Phase::Running) {
         return Err(OperateError::NotInProgress {
             folder: observer.root().to_owned(),
-            state: words(phase),
+            state: RunState::from(phase).words(),
         }
         .into());
     }
     if let Some(dir) = &local {
-        stop_engine(dir)?;
+        stop_engine(&dir.record(), dir.root())?;
     }
     if let Some(dir) = &pool {
         remove(dir, &observer)?;
     }
     let begun = Instant::now();
-    loop {
+    let root = observer.root().to_owned();
+    let mut last = None;
+    wait_until_over(&root, || {
         let observed = observer.look()?;
         let queued = observer
             .dag()
@@ -87,41 +87,58 @@ pub fn cancel(path: &Path) -> Result<CancelResult, OpError> {
             || local
                 .as_ref()
                 .is_some_and(|dir| live::engine(&dir.record()) == Engine::Works);
-        if observed.phase.is_over() && !works {
-            let work = || observed.work();
-            return Ok(CancelResult {
-                fedwing_cancel: 1,
-                dir: observer.root().to_owned(),
-                system: observed.system.into(),
-                state: observed.phase.into(),
-                done: work()
-                    .filter(|job| job.state == crate::evidence::NodeState::Done)
-                    .count() as u64,
-                jobs: work().count() as u64,
-            });
-        }
-        if begun.elapsed() > PATIENCE {
-            return Err(OperateError::StillThere {
-                folder: observer.root().to_owned(),
-                seconds: PATIENCE.as_secs(),
-            }
-            .into());
-        }
-        thread::sleep(PAUSE);
-    }
+        let over = observed.phase.is_over() && !works;
+        last = Some(observed);
+        Ok(over)
+    })?;
+    let observed = match last {
+        Some(observed) => observed,
+        None => observer.look()?,
+    };
+    let work = || observed.work();
+    Ok(CancelResult {
+        fedwing_cancel: 1,
+        dir: root,
+        system: observed.system.into(),
+        state: observed.phase.into(),
+        done: work()
+            .filter(|job| job.state == crate::evidence::NodeState::Done)
+            .count() as u64,
+        jobs: work().count() as u64,
+    })
 }
 
-/// Tells the engine what Ctrl-C would: it stops its jobs in order and records that it was stopped.
-fn stop_engine(dir: &RunDir) -> Result<(), OperateError> {
-    let folder = || dir.root().to_owned();
-    let pid = live::holder(&dir.record()).ok_or_else(|| OperateError::NoProcess { folder: folder() })?;
-    // SAFETY: a system call on numbers; the process was found to hold this run's record a moment ago.
+/// Tells whoever works on the run in `root`, and so holds a lock on `locked`, what Ctrl-C would: jobs are stopped in order,
+/// and that is recorded.
+pub fn stop_engine(locked: &Path, root: &Path) -> Result<(), OperateError> {
+    let folder = || root.to_owned();
+    let pid = live::holder(locked).ok_or_else(|| OperateError::NoProcess { folder: folder() })?;
+    // SAFETY: a system call on numbers; the process was found to hold this lock a moment ago.
     if unsafe { libc::kill(pid, libc::SIGTERM) } == -1 {
         return Err(OperateError::Signal {
             pid,
             folder: folder(),
             source: io::Error::last_os_error(),
         });
+    }
+    Ok(())
+}
+
+/// Waits until `over` says so of the run in `root`.
+///
+/// # Errors
+/// [`OperateError::StillThere`]; whatever `over` fails with.
+pub fn wait_until_over(root: &Path, mut over: impl FnMut() -> Result<bool, OpError>) -> Result<(), OpError> {
+    let begun = Instant::now();
+    while !over()? {
+        if begun.elapsed() > PATIENCE {
+            return Err(OperateError::StillThere {
+                folder: root.to_owned(),
+                seconds: PATIENCE.as_secs(),
+            }
+            .into());
+        }
+        thread::sleep(PAUSE);
     }
     Ok(())
 }

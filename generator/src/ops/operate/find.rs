@@ -79,7 +79,8 @@ impl Found {
 }
 
 impl PoolDir {
-    fn of_dag(root: PathBuf, dag: PathBuf) -> Self {
+    /// The DAG file `dag` of nobody but DAGMan, in the folder `root`.
+    pub fn of_dag(root: PathBuf, dag: PathBuf) -> Self {
         Self {
             system: System::Dagman,
             root,

@@ -2,13 +2,13 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant, SystemTime},
 };
 
 use super::tools;
 use crate::evidence::{
-    Engine, Nodes, Phase,
+    Engine, Nodes, Phase, beside,
     event_log::{self, Happening, Hold, QueueId},
     read_text,
 };
@@ -131,13 +131,6 @@ fn is_silent(path: &Path) -> bool {
         .ok()
         .and_then(|at| SystemTime::now().duration_since(at).ok());
     since.is_none_or(|since| since > SILENCE)
-}
-
-fn beside(dag: &Path, ending: &str) -> PathBuf {
-    let mut name = dag.as_os_str().to_owned();
-    name.push(".");
-    name.push(ending);
-    name.into()
 }
 
 /// Whether an engine works on the run with this record: it holds a lock on it.

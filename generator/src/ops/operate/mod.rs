@@ -13,14 +13,17 @@ mod observe;
 mod rounds;
 mod status;
 mod submit;
-mod tools;
+pub(super) mod tools;
 mod watch;
 
-pub use cancel::{CancelResult, cancel};
+pub use cancel::CancelResult;
 pub use error::OperateError;
 pub use status::{Counts, FailedJob, HeldJob, KindStatus, RoundStatus, RunState, Status, SystemName};
-pub use submit::{SubmitResult, resume, submit};
-pub use watch::{Watch, status};
+pub use submit::SubmitResult;
 
+pub(super) use cancel::{cancel, stop_engine, wait_until_over};
 pub(super) use find::{Found, PoolDir};
+pub(super) use live::holder;
 pub(super) use observe::Observer;
+pub(super) use submit::{prepare_again, resume as resume_run, submit as submit_run};
+pub(super) use watch::RunWatch;

@@ -212,11 +212,30 @@ impl Status {
 
     /// The exit code that says how the run ended; [`Exit::Done`] while it goes on.
     pub fn exit(&self) -> Exit {
-        match self.state {
+        self.state.exit()
+    }
+}
+
+impl RunState {
+    /// The exit code that says how a run ended; [`Exit::Done`] while it goes on.
+    pub fn exit(self) -> Exit {
+        match self {
             RunState::NotSubmitted | RunState::Waiting | RunState::Running | RunState::Done => Exit::Done,
             RunState::Failed => Exit::JobFailed,
             RunState::Stopped => Exit::Interrupted,
             RunState::Dead => Exit::Environment,
+        }
+    }
+
+    /// How far a run is, behind `that` or `it`.
+    pub fn words(self) -> &'static str {
+        match self {
+            RunState::NotSubmitted => "was not submitted",
+            RunState::Waiting | RunState::Running => "is in progress",
+            RunState::Done => "is done",
+            RunState::Failed => "failed",
+            RunState::Stopped => "was stopped",
+            RunState::Dead => "has no end and nobody works on it",
         }
     }
 }
@@ -233,6 +252,34 @@ fn counts<'a>(jobs: impl Iterator<Item = &'a Job>) -> Counts {
 }
 
 impl Counts {
+    /// Adds what others count.
+    pub(in crate::ops) fn add_all(&mut self, others: &Self) {
+        let Self {
+            total,
+            unready,
+            ready,
+            pre_script,
+            queued,
+            running,
+            held,
+            post_script,
+            done,
+            failed,
+            futile,
+        } = others;
+        self.total += total;
+        self.unready += unready;
+        self.ready += ready;
+        self.pre_script += pre_script;
+        self.queued += queued;
+        self.running += running;
+        self.held += held;
+        self.post_script += post_script;
+        self.done += done;
+        self.failed += failed;
+        self.futile += futile;
+    }
+
     fn add(&mut self, state: NodeState) {
         self.total += 1;
         *match state {

@@ -9,7 +9,7 @@ use super::{
     error::OperateError,
     find::{Found, PoolDir},
     observe::Observer,
-    status::SystemName,
+    status::{RunState, SystemName},
     tools,
 };
 use crate::{
@@ -48,7 +48,7 @@ pub fn submit(path: &Path) -> Result<SubmitResult, OpError> {
         Phase::Failed | Phase::Stopped | Phase::Dead => {
             return Err(OperateError::Continue {
                 folder: folder(),
-                state: words(phase),
+                state: RunState::from(phase).words(),
             }
             .into());
         }
@@ -104,16 +104,14 @@ fn pool(path: &Path) -> Result<PoolDir, OpError> {
     }
 }
 
-/// How far a run is, behind `that` or `it`.
-pub(super) fn words(phase: Phase) -> &'static str {
-    match phase {
-        Phase::NotSubmitted => "was not submitted",
-        Phase::Waiting | Phase::Running => "is in progress",
-        Phase::Done => "is done",
-        Phase::Failed => "failed",
-        Phase::Stopped => "was stopped",
-        Phase::Dead => "has no end and nobody works on it",
-    }
+/// What must be done before the run at `path` is started again by others.
+///
+/// # Errors
+/// A file of the run cannot be read or written.
+pub fn prepare_again(path: &Path) -> Result<(), OpError> {
+    let mut observer = Observer::new(Found::Pool(pool(path)?))?;
+    observer.look()?;
+    before_again::prepare(&mut observer).map(drop)
 }
 
 fn plan_and_submit(dir: &PoolDir) -> Result<String, OperateError> {

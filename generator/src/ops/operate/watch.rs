@@ -1,4 +1,4 @@
-//! `fedwing status` and `fedwing watch`: how far a run is, once and again and again.
+//! How far a run is, again and again.
 
 use std::path::Path;
 
@@ -7,12 +7,12 @@ use crate::{ops::OpError, record::Stamp};
 
 /// A run that is watched.
 #[derive(Debug)]
-pub struct Watch {
+pub struct RunWatch {
     observer: Observer,
     scores: Scores,
 }
 
-impl Watch {
+impl RunWatch {
     /// Begins to watch the run at `path`.
     ///
     /// # Errors
@@ -34,12 +34,4 @@ impl Watch {
         let dir = self.observer.root().to_owned();
         Ok(Status::of(&observed, dir, &self.scores, Stamp::now()))
     }
-}
-
-/// How far the run at `path` is.
-///
-/// # Errors
-/// As [`Watch::new`].
-pub fn status(path: &Path) -> Result<Status, OpError> {
-    Watch::new(path)?.look()
 }

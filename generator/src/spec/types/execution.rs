@@ -1,6 +1,7 @@
 //! Where data lives, how jobs are laid out and what they ask for.
 
 use crate::spec::{
+    At,
     leaf::{Device, FilePath, Memory, Several, Text, Time, Whole},
     written::{choice, mapping},
 };
@@ -12,8 +13,20 @@ mapping! {
         clients: required Several<Whole<0, 99_999>>,
         /// The folder of the data at that place, absolute; all machines of the place see it, and jobs write into it.
         data: required FilePath,
+        /// How the program of its clients' jobs gets there; `kept` when absent.
+        program: optional SiteProgram,
         /// What HTCondor needs to know to send jobs there.
         condor: required Condor,
+    }
+}
+
+choice! {
+    /// How the program of its clients' jobs gets to a site.
+    pub enum SiteProgram {
+        /// The job that prepares a dataset there leaves a copy in the site's folder, which the other jobs run.
+        Kept = "kept",
+        /// Every job brings it.
+        Sent = "sent",
     }
 }
 
@@ -39,6 +52,11 @@ mapping! {
         retries: default Whole<0, 100> = 2u64,
         /// How a round's updates are combined; by one job when absent.
         aggregation: optional Aggregation,
+        /// Most clients whose training is one job: clients of one site are trained there one after the other, from one copy
+        /// of the global model. A job's walltime is that of `resources` times its clients.
+        clients_per_job: default Whole<1, 100_000> = 1u64,
+        /// Steps of the server that run on the submit host, where their files are; `[init, aggregate]` when absent.
+        submit_host: optional Vec<At<SubmitHostStep>>,
         /// Settings of the Pegasus target.
         pegasus: optional Pegasus,
     }
@@ -49,6 +67,18 @@ mapping! {
     pub struct Aggregation {
         /// Most updates one job reads.
         fan_in: required Whole<2, 100_000>,
+    }
+}
+
+choice! {
+    /// A step of the server that may run on the submit host; `prepare` and `stats` do anyway where there are no `sites`.
+    pub enum SubmitHostStep {
+        /// Writing initial models.
+        Init = "init",
+        /// Making new global models.
+        Aggregate = "aggregate",
+        /// Testing global models.
+        Evaluate = "evaluate",
     }
 }
 

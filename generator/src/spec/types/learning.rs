@@ -62,8 +62,23 @@ mapping! {
         min_clients: optional Whole<1, 100_000>,
         /// How updates are written to be smaller; as plain values when absent.
         compression: optional Compression,
+        /// How the global model is written to be smaller on its way to the clients; as it is when absent. What is rounded off
+        /// is added to the next one.
+        broadcast: optional Broadcast,
         /// What a client does in a round.
         local: required Local,
+    }
+}
+
+choice! {
+    /// How the global model is written on its way to the clients.
+    pub enum Broadcast {
+        /// As half floats.
+        Fp16 = "fp16",
+        /// As brain floats.
+        Bf16 = "bf16",
+        /// As 8-bit integers times a scale per tensor.
+        Int8 = "int8",
     }
 }
 

@@ -9,6 +9,7 @@ mod learning;
 mod local;
 mod privacy;
 mod source;
+mod sweep;
 
 pub use dataset::{
     Attribute, Clients, Dataset, Duplicates, FewClasses, Fit, Image, Normalize, Partition, Quality, Skew,
@@ -16,11 +17,12 @@ pub use dataset::{
 };
 pub use execution::{
     Aggregation, Condor, Container, DataConfiguration, Execution, Layout, Pegasus, Request, Resources, Site,
+    SiteProgram, SubmitHostStep,
 };
 pub use learning::{
-    Algorithm, Arch, Baseline, Bound, Byzantine, Compression, Evaluation, Fairness, Federation, Head,
-    KeptByzantine, Largest, Model, Nearness, Proximal, Quantised, ServerMoments, ServerMomentum, ServerRate,
-    ServerStep, TrimmedShare, Weiszfeld, YogiMoments,
+    Algorithm, Arch, Baseline, Bound, Broadcast, Byzantine, Compression, Evaluation, Fairness, Federation,
+    Head, KeptByzantine, Largest, Model, Nearness, Proximal, Quantised, ServerMoments, ServerMomentum,
+    ServerRate, ServerStep, TrimmedShare, Weiszfeld, YogiMoments,
 };
 pub use local::{
     Across, Adam, Augment, ClassWeights, Constant, Cosine, EarlyStop, Focal, Local, Loss, LossKind,
@@ -31,6 +33,7 @@ pub use source::{
     Binary, BurnedIn, Cxr14, Dicom, Folder, Institution, Multiclass, Multilabel, Phantom, Slices, Source,
     Table, Task,
 };
+pub use sweep::Sweep;
 
 use crate::spec::{
     leaf::{FormatVersion, Name, Named, Text, Whole},
@@ -62,5 +65,7 @@ mapping! {
         execution: optional Execution,
         /// What must not happen to the data.
         privacy: optional Privacy,
+        /// Many experiments from this one, each with other values in some places.
+        sweep: optional Sweep,
     }
 }
