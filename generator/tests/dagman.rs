@@ -12,6 +12,7 @@ use contract::exit::{JobExit, Retry};
 use fedwing::{
     check::Layout,
     emit::{MemoryFiles, dagman},
+    evidence::deleted,
     plan::{self, Plan},
 };
 use proptest::prelude::*;
@@ -51,6 +52,14 @@ struct Node {
     vars: BTreeMap<String, String>,
     parents: BTreeSet<String>,
     category: Option<String>,
+    /// The list of files that it deletes.
+    deletes: Option<String>,
+}
+
+impl Node {
+    fn is_job(&self) -> bool {
+        !self.submit.is_empty() && self.deletes.is_none()
+    }
 }
 
 /// The nodes of the DAG at `path` and of those nested in it, and for each nested one what its node waits for.
@@ -63,7 +72,7 @@ fn nodes(files: &MemoryFiles, path: &str) -> BTreeMap<String, Node> {
             "JOB" => {
                 let (id, submit) = rest.split_once(' ').unwrap();
                 let new = Node {
-                    submit: submit.to_owned(),
+                    submit: submit.trim_end_matches(" NOOP").to_owned(),
                     ..Node::default()
                 };
                 assert!(nodes.insert(id.to_owned(), new).is_none(), "{id} stands twice");
@@ -89,6 +98,11 @@ fn nodes(files: &MemoryFiles, path: &str) -> BTreeMap<String, Node> {
             "CATEGORY" => {
                 let (id, category) = rest.split_once(' ').unwrap();
                 nodes.get_mut(id).unwrap().category = Some(category.to_owned());
+            }
+            "SCRIPT" => {
+                let [when, id, script, list] = rest.split(' ').collect::<Vec<_>>().try_into().unwrap();
+                assert_eq!((when, script), ("PRE", "./clean.sh"));
+                nodes.get_mut(id).unwrap().deletes = Some(list.to_owned());
             }
             "PARENT" => {
                 let (parents, child) = rest.split_once(" CHILD ").unwrap();
@@ -212,6 +226,45 @@ fn the_weights_are_expected_by_their_logical_name_where_init_reads_them() {
     assert_eq!(dagman::weights_path(&lower(&none)), None);
 }
 
+#[test]
+fn the_script_deletes_and_keeps_what_reports_tell() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = emit(&Sample::small(Layout::Flat));
+    let at = |path: &str| folder.path().join(path);
+    std::fs::create_dir_all(at("files")).unwrap();
+    std::fs::create_dir_all(at("clean")).unwrap();
+    let list = "clean/clean-nih-r0001";
+    let paths: Vec<&str> = file(&files, list).lines().collect();
+    std::fs::write(at(list), file(&files, list)).unwrap();
+    std::fs::write(at("files/other"), "stays").unwrap();
+    let run = || {
+        let script = file(&files, "clean.sh");
+        let mut shell = std::process::Command::new("sh");
+        let status = shell
+            .args(["-c", script, "clean.sh", list])
+            .current_dir(folder.path())
+            .status();
+        assert!(status.unwrap().success());
+        std::fs::read_to_string(at(&format!("{list}.deleted"))).unwrap()
+    };
+    // It was killed when it had deleted one of the two.
+    std::fs::write(at(paths[0]), "one").unwrap();
+    run();
+    std::fs::write(at(paths[1]), "second").unwrap();
+    let told = deleted::parse(&run());
+    run();
+    let told: Vec<_> = told
+        .iter()
+        .map(|fact| (format!("files/{}", fact.name), fact.size.0))
+        .collect();
+    assert_eq!(told, [(paths[0].to_owned(), 3), (paths[1].to_owned(), 6)]);
+    let left: Vec<_> = std::fs::read_dir(at("files"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["other"]);
+}
+
 proptest! {
     #[test]
     fn nodes_are_the_jobs_of_the_plan_and_wait_for_all_they_read(sample in any_sample()) {
@@ -219,7 +272,7 @@ proptest! {
         let files = emit(&sample);
         let nodes = nodes(&files, "e1.dag");
         let dag = plan.to_dag();
-        let jobs = nodes.values().filter(|node| !node.submit.is_empty()).count();
+        let jobs = nodes.values().filter(|node| node.is_job()).count();
         prop_assert_eq!(jobs, dag.jobs.len());
         for job in &dag.jobs {
             let node = &nodes[&*job.id];
@@ -273,6 +326,34 @@ proptest! {
             }
             let moved = job.inputs.iter().filter(|file| !file.is_kept());
             prop_assert_eq!(names, moved.map(|file| file.to_string()).collect());
+        }
+    }
+
+    #[test]
+    fn what_only_jobs_of_rounds_read_is_deleted_once_and_after_the_last_of_them(sample in any_sample()) {
+        let plan = lower(&sample);
+        let files = emit(&sample);
+        let nodes = nodes(&files, "e1.dag");
+        let mut deleted = BTreeMap::new();
+        for (id, node) in nodes.iter().filter(|(_, node)| node.deletes.is_some()) {
+            for path in file(&files, node.deletes.as_ref().unwrap()).lines() {
+                prop_assert!(deleted.insert(path.to_owned(), &**id).is_none(), "{path} is deleted twice");
+            }
+        }
+        let dag = plan.to_dag();
+        let mut readers = BTreeMap::<String, Vec<&str>>::new();
+        for job in &dag.jobs {
+            for file in job.inputs.iter().filter(|file| !file.is_kept()) {
+                readers.entry(format!("files/{file}")).or_default().push(&job.id);
+            }
+        }
+        for (path, id) in &deleted {
+            let before = before(&nodes, id);
+            prop_assert!(readers[path].iter().all(|reader| before.contains(reader)), "{path} goes too early");
+            prop_assert!(![".global.", ".metrics.", ".stats.", ".manifest."].iter().any(|kept| path.contains(kept)), "{path} is for people");
+        }
+        for path in readers.keys().filter(|path| path.contains(".update.") || path.contains(".partial.")) {
+            prop_assert!(deleted.contains_key(path), "{path} stays");
         }
     }
 

@@ -7,6 +7,7 @@ import struct
 import zlib
 
 HERE = pathlib.Path(__file__).parent / "corpus"
+ROOT = pathlib.Path(__file__).parents[2]
 JPEG = pathlib.Path(__file__).parents[1] / "parity" / "jpeg"
 MODELS = pathlib.Path(__file__).parents[1] / "parity" / "models"
 PICTURES = pathlib.Path(__file__).parents[1] / "parity" / "pictures" / "streams"
@@ -253,9 +254,66 @@ RUNS = {
         "manifest": b'\x01{"job":"train-c0-r1","kind":"train","dataset":"nih","round":1,"client":0,"outputs":["u.safetensors"]}\n',
         "metrics": b'\x02{"start_time":1.5,"end_time":2,"exitcode":0,"rescue_dag_number":0,"jobs":1,"jobs_failed":0,'
         b'"jobs_succeeded":1,"dag_jobs":0,"dag_jobs_failed":0,"dag_jobs_succeeded":0,"total_jobs":1}',
-        "jobstate": b"\x031795350324 a SUBMIT 26.0 pool - 1\n",
+        "deleted": b"\x03size 7 files/a.update\n" + b"0" * 64 + b"  files/a.update\n",
+        "jobstate": b"\x041795350324 a SUBMIT 26.0 pool - 1\n",
     },
 }
+
+
+WORKFLOW = (
+    """pegasus: "5.0"
+name: e1
+jobs:
+- type: job
+  namespace: fedwing
+  name: init
+  id: init
+  arguments: [init, --out, {lfn: m.safetensors}]
+  uses:
+  - {lfn: s.json, type: input}
+  - {lfn: m.safetensors, type: output, stageOut: true, registerReplica: false}
+  profiles:
+    pegasus: {cores: "1", memory: "512"}
+    dagman: {RETRY: "2"}
+- type: pegasusWorkflow
+  file: inner.yml
+  id: round
+  arguments: [--output-sites, local]
+  uses:
+  - {lfn: m.safetensors, type: input}
+jobDependencies:
+- id: init
+  children: [round]
+""",
+    """pegasus: "5.0"
+transformations:
+- namespace: fedwing
+  name: init
+  sites:
+  - {name: local, pfn: bin/fl-client, type: stageable}
+""",
+    """pegasus: "5.0"
+replicas:
+- lfn: s.json
+  pfns:
+  - {site: local, pfn: inputs/s.json}
+- lfn: inner.yml
+  pfns:
+  - {site: local, pfn: inner.yml}
+""",
+    """pegasus: "5.0"
+name: inner
+jobs:
+- type: job
+  namespace: fedwing
+  name: init
+  id: again
+  arguments: [init, m.safetensors]
+  uses:
+  - {lfn: m.safetensors, type: input}
+jobDependencies: []
+""",
+)
 
 
 def real_files():
@@ -267,7 +325,7 @@ def real_files():
 
 
 def main():
-    targets = ("reader", "aggregate", "arguments", "jpeg", "pictures", "dicom", "pytorch", *RUNS)
+    targets = ("reader", "aggregate", "arguments", "jpeg", "pictures", "dicom", "pytorch", *RUNS, "specification", "workflow")
     for target in targets:
         (HERE / target).mkdir(parents=True, exist_ok=True)
     for name, content in READER.items():
@@ -299,6 +357,10 @@ def main():
             (HERE / target / name).write_bytes(content)
     for name, line in ARGUMENTS.items():
         (HERE / "arguments" / name).write_text(line.replace(" ", "\n"))
+    for choice, folder in ((b"\0", "examples"), (b"\0", "tests/spec"), (b"\1", "examples/pools")):
+        for file in (ROOT / folder).glob("*.yml"):
+            (HERE / "specification" / file.name).write_bytes(choice + file.read_bytes())
+    (HERE / "workflow" / "small").write_text("===\n".join(WORKFLOW))
 
 
 main()

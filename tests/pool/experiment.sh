@@ -62,9 +62,25 @@ check_events() {
          /^005 /{over=$2} /Normal termination \(return value 0\)/{if (over != "") print node[over]; over=""}' |
     sort >"$folder/well"
   sed 's/^{"job":"\([^"]*\)".*/\1/' "$folder/jobs.jsonl" | sort >"$folder/planned"
-  # A nested DAG is a node too, by the name of its rounds.
-  grep -v '^round-' "$folder/well" | diff "$folder/planned" - >"$folder/differ" ||
+  # A nested DAG is a node too, by the name of its rounds, and so is what deletes behind them.
+  grep -Ev '^(round|clean)-' "$folder/well" | diff "$folder/planned" - >"$folder/differ" ||
     fail "$1: of $jobs jobs some did not end well exactly once: $(head -n 5 "$folder/differ")"
+}
+
+# Updates are gone, and the report tells of them all the same.
+check_cleaned() {
+  local left facts
+  left=$(find "$experiments/$1/files" -name '*.update.*')
+  [[ -z $left ]] || fail "$1: updates are left: $left"
+  "$pool" run bin/fedwing report "$1" --json >"$experiments/$1.report.json"
+  facts=$(cat "$experiments/$1"/clean/*.deleted | grep -c '^[0-9a-f]\{64\}  files/nih1000\.nih\.r000[123]\.c000[0-3]\.update\.safetensors$')
+  [[ $facts == 12 ]] || fail "$1: $facts updates are written down as deleted, not 12"
+  python3 - "$experiments/$1.report.json" <<'PYTHON' || fail "$1: the report does not tell what training wrote"
+import json, sys
+
+stages = {stage["kind"]: stage["used"]["bytes_out"] for stage in json.load(open(sys.argv[1]))["stages"]}
+sys.exit(stages.keys() - {"prepare", "stats", "init", "train", "aggregate", "evaluate"} or stages["train"] < 12 * stages["init"])
+PYTHON
 }
 
 # shellcheck disable=SC2016 # the quotes of Markdown
@@ -110,6 +126,7 @@ recover() {
   "$pool" start-host "$lost"
   check_events flat
   check_models flat
+  check_cleaned flat
 }
 
 # Aggregation fails in round 1, by a code that another attempt does not mend; then the cause is removed.
@@ -132,6 +149,7 @@ fail_and_go_on() {
   echo "went on and completed after $((SECONDS - begun)) s"
   check_events rounds
   check_models rounds
+  check_cleaned rounds
 }
 
 # The four clients' images are at four sites, each only its own; the submit host has those of the test set.
@@ -172,6 +190,7 @@ stay_at_sites() {
   echo "complete after $((SECONDS - begun)) s"
   check_events stay
   check_models stay
+  check_cleaned stay
   shards=$(find "$experiments/sites" -path '*/fedwing/*' -name '*.shard.safetensors' | sed "s,$experiments/sites/,,;s,/.*\.nih\., ,;s,\..*,," | sort | tr '\n' ';')
   [[ $shards == "site0 c0000;site1 c0001;site2 c0002;site3 c0003;" ]] || fail "sites hold the shards $shards"
 }

@@ -58,7 +58,7 @@ for point in "$experiments"/sweep/points/*; do
   find "$point" -name '*.nodes.log*' -exec cat {} + |
     awk '/^000 /{id = $2} /DAG Node: /{if (id != "") node[id] = $3; id = ""} /^005 /{over = $2}
          /Normal termination \(return value 0\)/{if (over != "") print over, node[over]; over = ""}' |
-    sort -u | cut -d' ' -f2 | grep -v '^round-' | sort >"$experiments/sweep.well"
+    sort -u | cut -d' ' -f2 | grep -Ev '^(round|clean)-' | sort >"$experiments/sweep.well"
   sed 's/^{"job":"\([^"]*\)".*/\1/' "$point/jobs.jsonl" | sort | diff - "$experiments/sweep.well" >"$experiments/sweep.differ" ||
     fail "${point##*/}: not every job ended well exactly once: $(head -n 5 "$experiments/sweep.differ")"
 done

@@ -7,6 +7,7 @@
 pub mod dagman;
 mod directory;
 mod jobs;
+mod kept;
 pub mod pegasus;
 mod sink;
 pub mod sweep;

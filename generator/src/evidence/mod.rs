@@ -5,11 +5,12 @@
 //!
 //! Each foreign format has a parser of its own, pure and on text or bytes, that takes what it understands and counts what
 //! it does not: [`event_log`], [`dag_file`], [`dagman_out`], [`jobstate`], [`kickstart`],
-//! [`metrics`], [`braindump`], [`manifest`]. No database of Pegasus' monitoring is read: it drops events.
+//! [`metrics`], [`braindump`], [`manifest`], [`deleted`]. No database of Pegasus' monitoring is read: it drops events.
 
 pub mod braindump;
 pub mod dag_file;
 pub mod dagman_out;
+pub mod deleted;
 pub mod event_log;
 pub mod jobstate;
 pub mod kickstart;

@@ -91,8 +91,17 @@ pub enum Role {
     Work,
     /// One that a planner put around them: transfers, folders, clean-up.
     Auxiliary,
+    /// None: a node that is there for its script.
+    Script,
     /// A workflow inside the workflow.
     SubWorkflow,
+}
+
+impl Role {
+    /// Whether it is a job of its own in the queue.
+    pub fn is_job(self) -> bool {
+        matches!(self, Self::Work | Self::Auxiliary)
+    }
 }
 
 /// One try at a job.

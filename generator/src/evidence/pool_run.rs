@@ -235,11 +235,11 @@ fn identify(node: &Node, prefix: &str, run: &PoolRun) -> Job {
     if let (false, Some((name, described))) = (sub_workflow, described(&node.name, run)) {
         return described_job(name, described);
     }
-    let auxiliary =
-        run.system == System::Pegasus && AUXILIARY.iter().any(|start| node.name.starts_with(start));
-    let (role, kind) = match (sub_workflow, auxiliary) {
-        (true, _) => (Role::SubWorkflow, "sub-workflow".to_owned()),
-        (_, true) => (Role::Auxiliary, auxiliary_kind(&node.name)),
+    let planned = run.system == System::Pegasus && AUXILIARY.iter().any(|start| node.name.starts_with(start));
+    let (role, kind) = match (sub_workflow, planned, node.noop) {
+        (true, _, _) => (Role::SubWorkflow, "sub-workflow".to_owned()),
+        (_, true, _) => (Role::Auxiliary, auxiliary_kind(&node.name)),
+        (_, _, true) => (Role::Script, foreign_kind(node, run.system)),
         _ => (Role::Work, foreign_kind(node, run.system)),
     };
     Job {
@@ -351,5 +351,49 @@ mod tests {
         let failed =
             "01/05/26 09:00:00       Node Name: a\n01/05/26 09:00:00           Error: Job submit failed\n";
         assert_eq!(states(failed), all(NodeState::Failed, NodeState::Futile));
+    }
+
+    #[test]
+    fn a_node_without_a_job_is_followed_and_is_in_no_record() {
+        struct None;
+        impl crate::evidence::Files for None {
+            fn look(&self, _: &str) -> Option<crate::record::FileFact> {
+                Option::None
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        write(
+            "e.dag",
+            "JOB clean-r clean.sh NOOP\nSCRIPT PRE clean-r ./clean.sh list\n",
+        );
+        write(
+            "e.dag.nodes.log",
+            "000 (001.000.000) 2026-01-05 09:00:00 Job submitted from host: <>\n    DAG Node: clean-r\n...\n\
+             005 (001.000.000) 2026-01-05 09:00:00 Job terminated.\n\t(1) Normal termination (return value 0)\n...\n",
+        );
+        let dag = folder.path().join("e.dag");
+        let mut run = PoolRun::open(System::Dagman, "e", &dag, Path::new("none")).unwrap();
+        run.refresh().unwrap();
+        let observed = run.observed();
+        let [job] = &observed.jobs[..] else {
+            panic!("one node")
+        };
+        assert_eq!(
+            (job.role, job.kind.as_str(), job.state),
+            (Role::Script, "clean", NodeState::Done)
+        );
+        let origin = crate::evidence::Origin {
+            fedwing: String::new(),
+            source: String::new(),
+            digest: String::new(),
+            synthetic: false,
+            host: String::new(),
+        };
+        let events = crate::evidence::events(&observed, &origin, &None);
+        assert!(
+            matches!(&events[..], [crate::record::Event::RunStarted { jobs: 0, .. }]),
+            "{events:?}"
+        );
     }
 }

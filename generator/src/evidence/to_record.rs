@@ -5,7 +5,7 @@
 use contract::{exit::JobExit, job::Failure, units::Bytes};
 
 use super::{
-    event_log::Ending,
+    event_log::{Ending, Hold},
     kickstart::SeenFile,
     nodes::NodeState,
     observed::{Job, Observed, Phase, Role, Try},
@@ -40,7 +40,7 @@ pub trait Files {
 /// are. A file that did not arrive (it stayed where the next job needed it) is not among the outputs.
 pub fn events(observed: &Observed, origin: &Origin, files: &impl Files) -> Vec<Event> {
     let begun = observed.started().unwrap_or(Stamp(0));
-    let counted = || observed.jobs.iter().filter(|job| job.role != Role::SubWorkflow);
+    let counted = || observed.jobs.iter().filter(|job| job.role.is_job());
     let mut events = Vec::new();
     for at in observed.starts.iter().skip(1) {
         events.push((*at, resumed(observed, *at)));
@@ -105,7 +105,7 @@ fn most_at_once(observed: &Observed) -> u32 {
     let attempts = observed
         .jobs
         .iter()
-        .filter(|job| job.role != Role::SubWorkflow)
+        .filter(|job| job.role.is_job())
         .flat_map(|job| &job.attempts);
     let mut changes: Vec<(Stamp, i32)> = attempts
         .filter_map(|attempt| Some((attempt.started?, attempt.ended?)))
@@ -158,7 +158,7 @@ fn done_before(job: &Job, at: Stamp, files: &impl Files) -> Event {
 fn started(job: &Job, attempt: u32, at: Stamp, input_bytes: Bytes) -> Event {
     let kind = match job.role {
         Role::Work => job.kind.clone(),
-        Role::Auxiliary | Role::SubWorkflow => format!("auxiliary: {}", job.kind),
+        Role::Auxiliary | Role::Script | Role::SubWorkflow => format!("auxiliary: {}", job.kind),
     };
     Event::JobStarted {
         at,
@@ -250,6 +250,17 @@ fn fact(name: &str, seen: &[SeenFile], files: &impl Files) -> Option<FileFact> {
 /// HTCondor's codes for a job that ran longer than it may.
 const TOO_LONG: [i32; 2] = [46, 47];
 
+/// HTCondor's code for a hold by the job's own policy, which says by a subcode why.
+const OWN_POLICY: i32 = 3;
+
+fn ran_too_long(hold: &Hold) -> bool {
+    let code = match hold.code {
+        Some(OWN_POLICY) => hold.subcode,
+        code => code,
+    };
+    code.is_some_and(|code| TOO_LONG.contains(&code))
+}
+
 /// How a try ended, by the best witness there is: kickstart of the job's process, the event log of the rest.
 pub fn outcome(attempt: &Try, output: &Output) -> Option<Outcome> {
     if let Some(recorded) = &attempt.recorded {
@@ -275,7 +286,7 @@ pub fn outcome(attempt: &Try, output: &Output) -> Option<Outcome> {
     if let Some(hold) = &attempt.hold {
         return Some(match missing_output(&hold.reason) {
             Some(name) => Outcome::OutputMissing(vec![name]),
-            None if hold.code.is_some_and(|code| TOO_LONG.contains(&code)) => Outcome::Walltime,
+            None if ran_too_long(hold) => Outcome::Walltime,
             None => Outcome::Removed(hold.reason.clone()),
         });
     }
@@ -304,7 +315,7 @@ fn missing_output(reason: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{event_log::Hold, event_log::Used, kickstart};
+    use crate::evidence::{event_log::Used, kickstart};
 
     /// A try that was held with this code for this reason, and removed.
     fn held(code: i32, reason: &str) -> Try {
@@ -374,6 +385,10 @@ mod tests {
             matches!(outcome(&full, &silent), Some(Outcome::Removed(reason)) if reason.contains("No space"))
         );
         assert_eq!(outcome(&held(46, "too long"), &silent), Some(Outcome::Walltime));
+        let mut own_policy = held(3, "too long");
+        assert_eq!(outcome(&own_policy, &silent), removed("too long"));
+        own_policy.hold.as_mut().unwrap().subcode = Some(46);
+        assert_eq!(outcome(&own_policy, &silent), Some(Outcome::Walltime));
         assert_eq!(outcome(&held(21, "memory"), &silent), removed("memory"));
         assert_eq!(
             outcome(&ended(Some(Ending::Exit(3))), &silent),

@@ -1,6 +1,7 @@
 //! The record of a run on a pool, made of what the run left.
 
 use std::{
+    collections::HashMap,
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -16,6 +17,7 @@ use super::{
     source::Source,
 };
 use crate::{
+    emit::dagman,
     evidence::{self, Observed},
     plan::{self, Lfn},
     record::{Event, FileFact},
@@ -48,7 +50,7 @@ pub fn events(dir: &PoolDir, observed: &Observed) -> Result<Vec<Event>, OpError>
         synthetic,
         host: host.trim().to_owned(),
     };
-    let files = Arrived(dir.run_dir().files());
+    let files = Arrived::of(dir)?;
     Ok(evidence::events(observed, &origin, &files))
 }
 
@@ -59,13 +61,43 @@ fn is_synthetic(spec: &Path) -> bool {
     checked.is_ok_and(|(checked, _)| plan::lower(&checked).is_ok_and(|plan| plan.synthetic))
 }
 
-/// The folder where results arrive.
-struct Arrived(PathBuf);
+/// The files of a run.
+struct Arrived {
+    /// Where they are.
+    folder: PathBuf,
+    /// Those that the run deleted when no job read them any more.
+    deleted: HashMap<String, FileFact>,
+}
+
+impl Arrived {
+    fn of(dir: &PoolDir) -> Result<Self, OperateError> {
+        let mut deleted = HashMap::new();
+        let lists = fs::read_dir(dir.root.join(dagman::LISTS))
+            .into_iter()
+            .flatten()
+            .flatten();
+        for path in lists
+            .map(|list| list.path())
+            .filter(|path| path.extension().is_some_and(|end| end == dagman::DELETED))
+        {
+            let text = evidence::read_text(&path, evidence::deleted::MAX_BYTES);
+            let text = text.map_err(|source| OperateError::Read { path, source })?;
+            let facts = evidence::deleted::parse(&text.unwrap_or_default());
+            deleted.extend(facts.into_iter().map(|fact| (fact.name.clone(), fact)));
+        }
+        Ok(Self {
+            folder: dir.run_dir().files(),
+            deleted,
+        })
+    }
+}
 
 impl evidence::Files for Arrived {
     fn look(&self, name: &str) -> Option<FileFact> {
-        let path = self.0.join(Lfn::new(name)?.as_str());
-        let (sha256, size) = digest(&path).ok()?;
+        let path = self.folder.join(Lfn::new(name)?.as_str());
+        let Ok((sha256, size)) = digest(&path) else {
+            return self.deleted.get(name).cloned();
+        };
         Some(FileFact {
             name: name.to_owned(),
             size: Bytes(size),

@@ -9,7 +9,7 @@ use std::{
 
 use contract::{args::Job, argv::Role};
 
-use super::{CONFIG, FILES, Places, groups::Groups, round_dag};
+use super::{CONFIG, FILES, Places, clean::Cleaning, groups::Groups, round_dag};
 use crate::{
     emit::units::{RoundUnit, Unit, Units},
     plan::{Place, Plan, PlannedJob},
@@ -28,15 +28,17 @@ const STATUS_SECONDS: u32 = 5;
 pub struct Nodes<'a> {
     plan: &'a Plan,
     groups: &'a Groups<'a>,
+    cleaning: &'a Cleaning<'a>,
     places: Places<'a>,
 }
 
 impl<'a> Nodes<'a> {
-    /// Nodes for the jobs of `plan`, whose submit files `groups` names.
-    pub fn of(plan: &'a Plan, groups: &'a Groups<'a>) -> Self {
+    /// Nodes for the jobs of `plan`, whose submit files `groups` names, and for what is deleted behind them.
+    pub fn of(plan: &'a Plan, groups: &'a Groups<'a>, cleaning: &'a Cleaning<'a>) -> Self {
         Self {
             plan,
             groups,
+            cleaning,
             places: Places::of(plan),
         }
     }
@@ -72,7 +74,7 @@ impl<'a> Nodes<'a> {
                 parents.iter().map(|&parent| &*ids[parent as usize]),
             )?;
         }
-        Ok(())
+        self.cleaning.write(&ids, out)
     }
 
     /// Writes the nested DAG of a round.
@@ -201,7 +203,11 @@ pub fn head(out: &mut impl Write, status: impl Display, jobstate: impl Display) 
 }
 
 /// Writes that `child` waits for `parents`, if there are any.
-fn after<'a>(out: &mut impl Write, child: &str, parents: impl Iterator<Item = &'a str>) -> io::Result<()> {
+pub fn after<'a>(
+    out: &mut impl Write,
+    child: &str,
+    parents: impl Iterator<Item = &'a str>,
+) -> io::Result<()> {
     let mut parents = parents.peekable();
     if parents.peek().is_none() {
         return Ok(());

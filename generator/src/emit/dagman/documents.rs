@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{FILES, INPUTS, LOGS, PROGRAMS};
+use super::{FILES, INPUTS, LISTS, LOGS, PROGRAMS, clean::SCRIPT};
 use crate::{
     emit::units::{Unit, Units},
     plan::Plan,
@@ -59,7 +59,8 @@ left. This directory can be moved as a whole before it is submitted; HTCondor re
 | `submit/` | what the jobs of a kind have in common |
 | `{INPUTS}/` | what is there before the first job |
 | `{PROGRAMS}/` | the job programs |
-| `{FILES}/` | what jobs write: models, metrics, statistics, manifests, shards, updates |
+| `{FILES}/` | what jobs write: models, metrics, statistics, manifests, shards; updates until they are read |
+| `{LISTS}/`, `{SCRIPT}` | which files are deleted behind each round, and by what; `*.deleted` says what was |
 | `{LOGS}/` | stdout and stderr of each job's last attempt |
 | `{experiment}.status`, `jobstate.log` | how far it is, by DAGMan |
 

@@ -4,6 +4,7 @@
 //! as a whole. Files travel as declared, by HTCondor itself; nothing else need be shared. What differs from job to job
 //! stands in the DAG, what a kind of job has in common in its submit file. Start at [`write()`].
 
+mod clean;
 mod dag;
 mod documents;
 mod groups;
@@ -17,6 +18,7 @@ use contract::argv::Role;
 use super::units::RoundUnit;
 use crate::plan::{Place, Plan};
 
+pub use clean::{DELETED, LISTS};
 pub(super) use dag::head;
 pub(super) use documents::{SETTINGS, submit_script};
 pub use write::write;

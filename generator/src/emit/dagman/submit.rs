@@ -19,6 +19,9 @@ use crate::{
 /// Held jobs are removed, and so fail their node, after this many seconds; those that a user holds stay.
 const HOLD_SECONDS: u32 = 60;
 
+/// The code of a hold for running longer than `allowed_job_duration`; of a job's own policy, its subcode.
+const TOO_LONG: u32 = 46;
+
 /// Writes the submit file of a group.
 pub fn write(plan: &Plan, group: &Group<'_>, out: &mut impl Write) -> io::Result<()> {
     let Group {
@@ -30,7 +33,7 @@ pub fn write(plan: &Plan, group: &Group<'_>, out: &mut impl Write) -> io::Result
     } = group;
     let mut text = String::new();
     match place {
-        Place::SubmitHost => here(&mut text),
+        Place::SubmitHost => here(&mut text, *request),
         Place::Anywhere => elsewhere(&mut text, *request, plan.retries),
         Place::Site(site) => {
             elsewhere(&mut text, *request, plan.retries);
@@ -63,8 +66,9 @@ fn line(text: &mut String, key: &str, value: &str) {
     writeln!(text, "{key} = {value}").expect("writing to a string cannot fail");
 }
 
-/// A job of the submit host runs where the files are, and asks no slot for anything.
-fn here(text: &mut String) {
+/// A job of the submit host runs where the files are, and asks no slot for anything. Its universe knows no
+/// `allowed_job_duration`, so a policy of its own puts it on hold.
+fn here(text: &mut String, request: Request) {
     line(text, "universe", "local");
     line(text, "initialdir", FILES);
     line(text, "output", &format!("../{LOGS}/$(node).out"));
@@ -72,6 +76,16 @@ fn here(text: &mut String) {
     // They share a directory.
     let failure = format!("\"{FAILURE_VARIABLE}=../{LOGS}/$(node).failure.json\"");
     line(text, "environment", &failure);
+    let seconds = request.walltime.0;
+    line(
+        text,
+        "periodic_hold",
+        &format!("(JobStatus == 2) && (time() - EnteredCurrentStatus > {seconds})"),
+    );
+    let reason = format!("\"The job ran longer than the {seconds} s it may\"");
+    line(text, "periodic_hold_reason", &reason);
+    line(text, "periodic_hold_subcode", &TOO_LONG.to_string());
+    line(text, "periodic_remove", &held_too_long());
 }
 
 fn elsewhere(text: &mut String, request: Request, retries: u32) {
@@ -105,13 +119,12 @@ fn elsewhere(text: &mut String, request: Request, retries: u32) {
     line(text, "allowed_job_duration", &walltime.0.to_string());
     let release = format!("(NumShadowStarts <= {retries}) && ({})", hold_can_help());
     line(text, "periodic_release", &release);
-    line(
-        text,
-        "periodic_remove",
-        &format!(
-            "(JobStatus == 5) && (HoldReasonCode =!= 1) && (time() - EnteredCurrentStatus > {HOLD_SECONDS})"
-        ),
-    );
+    line(text, "periodic_remove", &held_too_long());
+}
+
+/// Whether a job is on hold for long, and not because somebody wanted it so.
+fn held_too_long() -> String {
+    format!("(JobStatus == 5) && (HoldReasonCode =!= 1) && (time() - EnteredCurrentStatus > {HOLD_SECONDS})")
 }
 
 /// Whether an attempt ended for want of memory: the job says so, it was killed, or its machine put it on hold for that.

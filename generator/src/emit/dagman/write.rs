@@ -2,7 +2,14 @@
 
 use std::io::Write;
 
-use super::{CONFIG, Places, dag::Nodes, documents, groups::Groups, round_dag, submit};
+use super::{
+    CONFIG, Places,
+    clean::{self, Cleaning},
+    dag::Nodes,
+    documents,
+    groups::Groups,
+    round_dag, submit,
+};
 use crate::{
     emit::{
         Sink, SinkError,
@@ -12,7 +19,7 @@ use crate::{
     plan::Plan,
 };
 
-/// Fills `sink` with the DAG, nested ones, submit files, DAGMan's settings, static files, `submit.sh` and `README.md`.
+/// Fills `sink` with the DAG, nested ones, submit files, DAGMan's settings, what is to be deleted, static files, `submit.sh` and `README.md`.
 ///
 /// The caller makes the folders [`super::FILES`] and [`super::LOGS`], copies the job binaries into [`super::PROGRAMS`] and puts the
 /// weights at [`super::weights_path`]. Nothing depends on where the directory will stand. The bytes depend on the
@@ -23,7 +30,8 @@ use crate::{
 pub fn write<S: Sink>(plan: &Plan, sink: &mut S) -> Result<(), SinkError> {
     let units = Units::of(plan);
     let groups = Groups::of(plan);
-    let nodes = Nodes::of(plan, &groups);
+    let cleaning = Cleaning::of(plan, &units);
+    let nodes = Nodes::of(plan, &groups, &cleaning);
     let mut directory = Directory(sink);
     directory.file(&format!("{}.dag", plan.experiment), |out| {
         nodes.write_main(&units, out)
@@ -33,11 +41,15 @@ pub fn write<S: Sink>(plan: &Plan, sink: &mut S) -> Result<(), SinkError> {
             directory.file(&round_dag(round), |out| nodes.write_round(round, out))?;
         }
     }
+    let places = Places::of(plan);
+    for (path, list) in cleaning.lists(|file| places.path(file)) {
+        directory.file(&path, |out| out.write_all(list.as_bytes()))?;
+    }
+    directory.script(clean::SCRIPT, clean::SCRIPT_TEXT)?;
     for (path, group) in groups.files() {
         directory.file(path, |out| submit::write(plan, group, out))?;
     }
     directory.file(CONFIG, |out| out.write_all(documents::SETTINGS.as_bytes()))?;
-    let places = Places::of(plan);
     for file in &plan.statics {
         let path = places.path(file.name.as_str());
         directory.file(&path, |out| out.write_all(file.content.as_bytes()))?;

@@ -7,7 +7,7 @@ use std::{
     io::{self, Write},
 };
 
-use contract::{args::Job, argv::Role};
+use contract::argv::Role;
 
 use super::{
     LOCAL, NAMESPACE, PEGASUS_VERSION,
@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     check::Request,
-    emit::units::{RoundUnit, Unit, Units},
+    emit::{
+        kept::is_kept,
+        units::{RoundUnit, Unit, Units},
+    },
     plan::{Children, Place, Plan, PlannedJob},
 };
 
@@ -199,11 +202,7 @@ fn job(text: &mut String, context: &Context<'_>, planned: &PlannedJob, border: &
                 writeln!(text, "  - {{lfn: {}, type: input{bypass}}}", Text(file))
             }
             Role::Output(file) => {
-                let stage_out = if border.leaving.contains(file) {
-                    StageOut::Kept
-                } else {
-                    is_kept(job, file)
-                };
+                let stage_out = border.leaving.contains(file) || is_kept(job, file);
                 output(text, file, stage_out)
             }
             Role::Checkpoint(file) => {
@@ -231,45 +230,13 @@ fn job(text: &mut String, context: &Context<'_>, planned: &PlannedJob, border: &
     writeln!(text, "  metadata: {}", Map(&metadata))
 }
 
-fn output(text: &mut String, file: &str, stage_out: StageOut) -> fmt::Result {
-    let stage_out = stage_out == StageOut::Kept;
+fn output(text: &mut String, file: &str, stage_out: bool) -> fmt::Result {
     // No job looks files up in a catalog of earlier outputs, so none is registered; that saves a job per output.
     writeln!(
         text,
         "  - {{lfn: {}, type: output, stageOut: {stage_out}, registerReplica: false}}",
         Text(file)
     )
-}
-
-/// Whether a file is brought to the submit host's storage.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum StageOut {
-    Kept,
-    Intermediate,
-}
-
-/// Shards, updates, their sums, keys and residuals are read by jobs alone; everything else is read by people and reports
-/// afterwards, or makes it possible to go on from the last round.
-fn is_kept(job: &Job, file: &str) -> StageOut {
-    let kept = match job {
-        // The manifest names patients; it is kept on the submit host, which is where `prepare` runs and wrote it.
-        Job::Prepare(args) => file == args.manifest.as_str(),
-        Job::Train(args) => file == args.metrics.as_str(),
-        Job::TrainClients(args) => args.metrics.iter().any(|metrics| file == metrics.as_str()),
-        Job::Broadcast(args) => args.global.as_ref().is_some_and(|global| file == global.as_str()),
-        Job::Keys(_) | Job::Reveal(_) | Job::Partial(_) => false,
-        Job::Profile(_)
-        | Job::Stats(_)
-        | Job::Init(_)
-        | Job::Evaluate(_)
-        | Job::Baseline(_)
-        | Job::Aggregate(_) => true,
-    };
-    if kept {
-        StageOut::Kept
-    } else {
-        StageOut::Intermediate
-    }
 }
 
 /// When a job is told to leave a checkpoint and end: after nine tenths of its time, so that the file still gets out.
@@ -364,7 +331,7 @@ fn sub_workflow(text: &mut String, context: &Context<'_>, round: &RoundUnit) -> 
     }
     for file in &round.outputs {
         // Global models, states and residuals are read in a later round, so they are kept.
-        output(text, file, StageOut::Kept)?;
+        output(text, file, true)?;
     }
     let mut metadata = vec![("dataset", round.dataset.to_string())];
     if round.last != round.round {

@@ -174,11 +174,11 @@ impl Status {
 
     /// What `observed` comes to at `now`.
     pub fn of(observed: &Observed, dir: PathBuf, scores: &Scores, now: Stamp) -> Self {
-        let of = |role: Role| counts(observed.jobs.iter().filter(move |job| job.role == role));
-        let mut work = of(Role::Work);
+        let mut work = counts(observed.work());
+        let around = |job: &&Job| matches!(job.role, Role::Auxiliary | Role::Script);
         work.total += observed.unnamed;
         work.unready += observed.unnamed;
-        let tries = || observed.jobs.iter().filter(|job| job.role != Role::SubWorkflow);
+        let tries = || observed.jobs.iter().filter(|job| job.role.is_job());
         let retries = tries().map(|job| job.attempts.iter().filter(|attempt| is_over(attempt)).count());
         let until = if observed.phase.is_over() {
             observed.ended.unwrap_or(now)
@@ -196,7 +196,7 @@ impl Status {
             elapsed_s: started.map_or(0.0, |at| until.0.saturating_sub(at.0) as f64 / 1000.0),
             resumed: observed.starts.len().saturating_sub(1) as u64,
             jobs: work,
-            auxiliary: of(Role::Auxiliary),
+            auxiliary: counts(observed.jobs.iter().filter(around)),
             retries: retries.map(|failed| failed as u64).sum(),
             machines_lost: tries()
                 .flat_map(|job| &job.attempts)
