@@ -38,7 +38,7 @@ fuzz_target!(|bytes: &[u8]| {
             && checked
                 .datasets
                 .iter()
-                .all(|dataset| dataset.config.clients.count.get() < 100)
+                .all(|dataset| dataset.config.clients < 100)
         {
             plan::lower(&checked).expect("what is accepted has a plan");
         }
