@@ -12,12 +12,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut dag = dag_file::parse(next());
     dag.tie();
     for edge in &dag.edges {
-        assert!(
-            edge.parents
-                .iter()
-                .chain(&edge.children)
-                .all(|node| *node < dag.nodes.len())
-        );
+        assert!(edge.parents.iter().chain(&edge.children).all(|node| *node < dag.nodes.len()));
     }
     let mut nodes = Nodes::new(dag);
     for event in event_log::parse(next().as_bytes()).events {
@@ -41,9 +36,6 @@ fn check(nodes: &Nodes) {
     );
     for node in 0..states.len() {
         let attempts = nodes.attempts(node);
-        assert!(
-            attempts.is_sorted_by_key(|attempt| attempt.submitted),
-            "attempts are in order"
-        );
+        assert!(attempts.is_sorted_by_key(|attempt| attempt.submitted), "attempts are in order");
     }
 }
