@@ -259,6 +259,31 @@ RUNS = {
     },
 }
 
+SWEEP_LIST = {
+    "fedwing_sweep": 1,
+    "experiment": "e1",
+    "intent": None,
+    "source": "/specs/e1.yml",
+    "digest": "0" * 64,
+    "system": "local",
+    "at_once": 4,
+    "axes": [{"place": "federation.algorithm", "values": ["fedavg", "{fedprox: {mu: 0.01}}"]}, {"place": "seed", "values": ["0"]}],
+    "points": [{"name": "e1-fedavg", "values": [0, 0]}, {"name": "e1-fedprox", "values": [1, 0]}],
+}
+SWEEPS = {
+    "list": SWEEP_LIST,
+    "no-points": SWEEP_LIST | {"system": "dagman", "axes": [], "points": []},
+    "no-such-value": SWEEP_LIST | {"system": "pegasus", "points": [{"name": "e1-fedavg", "values": [2, 0]}]},
+}
+POOL_FILES = {
+    "least": "fedwing_pool: 1\nsites: {here: {slots: 4}}\njobs: {train: {per_sample: 0.01}}\n",
+    "varying": "fedwing_pool: 1\nsites: {a: {slots: 2, cpus: 4, memory: 8 GiB, gpus: 1, speed: 2, holds: [b]}}\n"
+    "queue: {wait: {median: 20, spread: 1.5}, cycle: 60}\nstaging: {bandwidth: 100 MB, latency: 0.5}\n"
+    "jobs: {train: {fixed: 1, per_megabyte: 0.1, spread: 1.2, wait: 3, overhead: {median: 2, spread: 1}}}\n",
+    "aliases": "fedwing_pool: 1\nsites: {a: &a {slots: 1}, b: *a}\njobs: {init: {}}\n",
+    "newer": "fedwing_pool: 2\n",
+}
+
 
 WORKFLOW = (
     """pegasus: "5.0"
@@ -325,7 +350,8 @@ def real_files():
 
 
 def main():
-    targets = ("reader", "aggregate", "arguments", "jpeg", "pictures", "dicom", "pytorch", *RUNS, "specification", "workflow")
+    targets = ("reader", "aggregate", "arguments", "jpeg", "pictures", "dicom", "pytorch", "specification", "workflow")
+    targets += ("pool_file", "sweep_list", *RUNS)
     for target in targets:
         (HERE / target).mkdir(parents=True, exist_ok=True)
     for name, content in READER.items():
@@ -355,11 +381,17 @@ def main():
     for target, files in RUNS.items():
         for name, content in files.items():
             (HERE / target / name).write_bytes(content)
+    for name, text in POOL_FILES.items():
+        (HERE / "pool_file" / name).write_text(text)
+    for file in (ROOT / "examples/pools").glob("*.yml"):
+        (HERE / "pool_file" / file.name).write_bytes(file.read_bytes())
+    for name, content in SWEEPS.items():
+        (HERE / "sweep_list" / name).write_text(json.dumps(content))
     for name, line in ARGUMENTS.items():
         (HERE / "arguments" / name).write_text(line.replace(" ", "\n"))
-    for choice, folder in ((b"\0", "examples"), (b"\0", "tests/spec"), (b"\1", "examples/pools")):
+    for folder in ("examples", "tests/spec"):
         for file in (ROOT / folder).glob("*.yml"):
-            (HERE / "specification" / file.name).write_bytes(choice + file.read_bytes())
+            (HERE / "specification" / file.name).write_bytes(file.read_bytes())
     (HERE / "workflow" / "small").write_text("===\n".join(WORKFLOW))
 
 

@@ -9,7 +9,7 @@ seconds=${1:-600}
 shift || true
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=(reader aggregate arguments jpeg pictures dicom pytorch
-  event_log dagman_out kickstart nodes run_files specification workflow)
+  event_log dagman_out kickstart nodes run_files specification workflow pool_file sweep_list)
 python3 tests/fuzz/make_corpus.py
 for target in "${targets[@]}"; do
   cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none "$target" -- \

@@ -151,15 +151,23 @@ impl SweepList {
             Err(source) => return Err(SweepListError::Read { path, source }),
             Ok(_) => {}
         }
+        Self::parse(&bytes, &path).map(Some)
+    }
+
+    /// The list that `bytes` are, which messages call `path`.
+    ///
+    /// # Errors
+    /// [`SweepListError`].
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, SweepListError> {
         let unusable = |why: String| SweepListError::Unusable {
-            path: path.clone(),
+            path: path.to_owned(),
             why,
         };
         if bytes.len() as u64 > MAX_BYTES {
             return Err(unusable(format!("has more than {MAX_BYTES} bytes")));
         }
-        let list: Self = serde_json::from_slice(&bytes).map_err(|source| SweepListError::Malformed {
-            path: path.clone(),
+        let list: Self = serde_json::from_slice(bytes).map_err(|source| SweepListError::Malformed {
+            path: path.to_owned(),
             source,
         })?;
         if list.fedwing_sweep != Self::VERSION {
@@ -174,7 +182,7 @@ impl SweepList {
                 "names values of `{}` that are none",
                 point.name
             ))),
-            None => Ok(Some(list)),
+            None => Ok(list),
         }
     }
 
