@@ -19,7 +19,8 @@ use crate::{
     plan::Plan,
 };
 
-/// Fills `sink` with the DAG, nested ones, submit files, DAGMan's settings, what is to be deleted, static files, `submit.sh` and `README.md`.
+/// Fills `sink` with the DAG, nested ones, lists of what is deleted, submit files, DAGMan's settings, static files, `submit.sh`
+/// and `README.md`.
 ///
 /// The caller makes the folders [`super::FILES`] and [`super::LOGS`], copies the job binaries into [`super::PROGRAMS`] and puts the
 /// weights at [`super::weights_path`]. Nothing depends on where the directory will stand. The bytes depend on the
