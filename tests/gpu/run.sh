@@ -10,7 +10,7 @@ cd "$(dirname "$0")/../.."
 export CARGO_TERM_COLOR=never CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target/gpu}"
 
 if [[ -z "${FEDWING_GPU:-}" ]]; then
-  find_lavapipe() { find /usr/share/vulkan/icd.d -name 'lvp_icd*.json' 2>/dev/null | head -n 1; }
+  find_lavapipe() { find /usr/share/vulkan/icd.d -name 'lvp_icd*.json' 2>/dev/null | head -n 1 || true; }
   driver=$(find_lavapipe)
   if [[ -z "$driver" ]] && [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
     echo "installing mesa-vulkan-drivers"
