@@ -12,6 +12,8 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::{Event, History, Reader, RecordError};
@@ -34,7 +36,7 @@ impl Journal {
     pub fn create(path: &Path, first: &Event) -> Result<Self, RecordError> {
         let file = OpenOptions::new().read(true).append(true).create(true).open(path);
         let file = file.map_err(|source| io_error("create", path, source))?;
-        lock(&file, path)?;
+        hold(&file, path)?;
         let length = file
             .metadata()
             .map_err(|source| io_error("look at", path, source))?
@@ -60,7 +62,7 @@ impl Journal {
     pub fn reopen(path: &Path) -> Result<(Self, History), RecordError> {
         let file = OpenOptions::new().read(true).append(true).open(path);
         let file = file.map_err(|source| io_error("open", path, source))?;
-        lock(&file, path)?;
+        hold(&file, path)?;
         let mut reader = Reader::new(&file, path);
         let history = History::read(&mut reader)?;
         let (whole, torn) = (reader.whole_bytes(), reader.torn());
@@ -121,9 +123,31 @@ impl Drop for Journal {
     }
 }
 
-/// Takes the lock that keeps two processes from working on one run; it goes with the process.
-fn lock(file: &File, path: &Path) -> Result<(), RecordError> {
-    match file.try_lock() {
+/// How long a lock that another holds is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Takes the lock on an open file; it goes with the process, or with the file.
+///
+/// The lock belongs to the open file, and a process that a killed engine was just forking has that file open until its
+/// program starts: whoever resumes at once would find the run in use. So a lock that is held is waited for, 3 s at most.
+///
+/// # Errors
+/// [`TryLockError::WouldBlock`] where another still holds it after that time.
+pub(crate) fn lock(file: &File) -> Result<(), TryLockError> {
+    let since = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if since.elapsed() < PATIENCE => {
+                thread::sleep(Duration::from_millis(10))
+            }
+            end => return end,
+        }
+    }
+}
+
+/// Keeps other processes from working on the run.
+fn hold(file: &File, path: &Path) -> Result<(), RecordError> {
+    match lock(file) {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(RecordError::InUse { folder: folder(path) }),
         Err(TryLockError::Error(source)) => Err(io_error("lock", path, source)),
@@ -199,6 +223,24 @@ mod tests {
             Err(RecordError::Exists { .. })
         ));
         assert!(Journal::reopen(&path).is_ok());
+    }
+
+    #[test]
+    fn a_record_that_a_forked_process_still_has_open_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("record.jsonl");
+        drop(Journal::create(&path, &started()).unwrap());
+        // What a fork leaves behind: the same open file, and with it the lock, once more.
+        let file = File::open(&path).unwrap();
+        file.try_lock().unwrap();
+        let forked = file.try_clone().unwrap();
+        drop(file);
+        let program_starts = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(100));
+            drop(forked);
+        });
+        assert!(Journal::reopen(&path).is_ok());
+        program_starts.join().unwrap();
     }
 
     #[test]

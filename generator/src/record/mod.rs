@@ -13,6 +13,7 @@ mod sweep_dir;
 pub use event::{Event, FileFact, Outcome, RunOutcome, Stamp};
 pub use history::{Attempt, History, JobHistory, RunFacts};
 pub use journal::Journal;
+pub(crate) use journal::lock;
 pub use read::{Reader, RecordError, read};
 pub use run_dir::{LogStream, RunDir};
 pub use sweep_dir::{SweepAxis, SweepDir, SweepList, SweepListError, SweepPoint, SweepSystem};

@@ -178,7 +178,7 @@ fn hold(dir: &SweepDir) -> Result<File, OpError> {
         source,
     };
     let file = File::open(&path).map_err(failed)?;
-    match file.try_lock() {
+    match record::lock(&file) {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OperateError::InProgress {
             folder: dir.root().to_owned(),
