@@ -3,6 +3,7 @@
 mod operate;
 mod operate_pegasus;
 mod show;
+mod show_sweep;
 mod simulate;
 mod sweep;
 

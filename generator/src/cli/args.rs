@@ -28,7 +28,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Shows what a specification would do, at what cost, and what is not settled: the document to approve
+    /// Shows what a specification or a sweep would do, at what cost, and what is not settled: the document to approve
     Show {
         /// The specification
         spec: PathBuf,

@@ -16,8 +16,8 @@ use crate::{
     diag::{Colour, Diagnostics},
     engine::Interrupt,
     ops::{
-        self, Cancelled, Exit, Generated, Look, OpError, PointsWanted, Ran, Reported, Resumed, RunRequest,
-        RunResult, Seen, ShowRequest, Shown, Submitted, SweepResult,
+        self, Cancelled, Exit, Generated, Look, OpError, PointsWanted, Ran, Reported, Resumed, Reviewed,
+        RunRequest, RunResult, Seen, ShowRequest, Shown, Submitted, SweepResult,
     },
     review,
 };
@@ -69,17 +69,20 @@ fn execute(command: Command) -> Result<Exit, OpError> {
                 dot,
                 svg,
             };
-            let Shown { review, not_here } = ops::show(&spec, &request)?;
+            let Shown { reviewed, not_here } = ops::show(&spec, &request)?;
             for folder in not_here {
                 eprintln!(
                     "note: `{}` is not on this machine; nothing was found there",
                     folder.display()
                 );
             }
-            match json {
-                true => print!("{}", review::json(&review)),
-                false => print!("{}", review::markdown(&review)),
-            }
+            let text = match (&reviewed, json) {
+                (Reviewed::One(one), true) => review::json(one),
+                (Reviewed::One(one), false) => review::markdown(one),
+                (Reviewed::Sweep(sweep), true) => review::sweep_json(sweep),
+                (Reviewed::Sweep(sweep), false) => review::sweep_markdown(sweep),
+            };
+            print!("{text}");
             Ok(Exit::Done)
         }
         Command::Generate {

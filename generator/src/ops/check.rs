@@ -89,14 +89,17 @@ pub(super) fn proven(source: &Source) -> Result<(Proven, CheckResult), OpError> 
 pub(super) fn accepted(source: &Source) -> Result<(Checked, CheckResult), OpError> {
     match proven(source)? {
         (Proven::One(checked), result) => Ok((*checked, result)),
-        (Proven::Sweep(sweep), _) => Err(OpError::Sweep {
-            file: source.shown.clone(),
-            points: sweep.points.len(),
-            first: sweep
-                .points
-                .first()
-                .map_or(String::new(), |point| point.name.to_string()),
-        }),
+        (Proven::Sweep(sweep), _) => Err(is_sweep(source, &sweep)),
+    }
+}
+
+/// Says that `source` is a sweep where one experiment is wanted.
+pub(super) fn is_sweep(source: &Source, sweep: &Sweep) -> OpError {
+    let first = sweep.points.first();
+    OpError::Sweep {
+        file: source.shown.clone(),
+        points: sweep.points.len(),
+        first: first.map_or(String::new(), |point| point.name.to_string()),
     }
 }
 

@@ -35,7 +35,7 @@ pub use operate::{
 };
 pub use report::ReportResult;
 pub use run::{DatasetResult, Ran, RunRequest, RunResult, run};
-pub use show::{Look, ShowRequest, Shown, show};
+pub use show::{Look, Reviewed, ShowRequest, Shown, show};
 pub use simulate::{Layouts, Predicted, SimulateResult, simulate};
 pub use sweep::{
     ComparisonResult, PointInfo, PointResult, PointState, PointStatus, PointsResult, PointsWanted,

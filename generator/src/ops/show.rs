@@ -1,7 +1,7 @@
-//! `fedwing show`: the review document of a specification, and pictures of its plan.
+//! `fedwing show`: the review document of a specification or a sweep, and pictures of a plan.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -19,19 +19,21 @@ use contract::{
 use serde_json::Value;
 
 use super::{
-    check,
+    check::{self, Proven},
     error::OpError,
     programs,
     simulate::{self, Layouts},
     source::Source,
+    sweep::source_of,
     write_text,
 };
 use crate::{
     check::Checked,
     diag::DiagnosticsJson,
     estimate::{Basis, Known, Samples, Sizes, images},
-    plan,
-    review::{self, Graph, Makespan, Review, Subject},
+    plan::{self, Plan},
+    review::{self, Graph, Makespan, Review, Subject, SweepReview},
+    simulate::Pool,
 };
 
 /// The largest profile, statistics or manifest read, in bytes: a manifest of some million images.
@@ -62,75 +64,144 @@ pub enum Look {
     Yes,
 }
 
-/// A review, and what it could not look at.
+/// What was asked for, and what it could not look at.
 #[derive(Debug, Clone)]
 pub struct Shown {
     /// The review.
-    pub review: Review,
+    pub reviewed: Reviewed,
     /// Folders that should be looked at and are not on this machine.
     pub not_here: Vec<PathBuf>,
 }
 
+/// What was reviewed.
+#[derive(Debug, Clone)]
+pub enum Reviewed {
+    /// One experiment.
+    One(Box<Review>),
+    /// The points of a sweep.
+    Sweep(SweepReview),
+}
+
 /// Reviews the specification at `path`, and writes the pictures that are asked for.
 ///
+/// Makespans are predicted in every layout, and in its own for each point of a sweep.
+///
 /// # Errors
-/// [`OpError::Rejected`] with every mistake of the specification; [`OpError::Document`] for a file that tells nothing of a
-/// dataset; [`OpError::PoolRejected`] and [`OpError::Simulate`] for a pool that cannot be used; [`OpError::Look`] when a folder cannot be profiled; [`OpError::Read`] and [`OpError::WriteWhole`].
+/// [`OpError::Rejected`] with every mistake of the specification; [`OpError::Sweep`] when a picture of one is asked for;
+/// [`OpError::Document`] for a file that tells nothing of a dataset; [`OpError::PoolRejected`] and [`OpError::Simulate`] for a
+/// pool that cannot be used; [`OpError::Look`] when a folder cannot be profiled; [`OpError::Read`] and [`OpError::WriteWhole`].
 pub fn show(path: &Path, request: &ShowRequest) -> Result<Shown, OpError> {
-    let ShowRequest {
-        documents,
-        look,
-        pool,
-        dot,
-        svg,
-    } = request;
     let source = Source::read(path)?;
-    let (checked, result) = check::accepted(&source)?;
-    let plan = plan::lower(&checked)?;
-    let mut about = About::default();
-    for document in documents {
-        about.read(&checked, document)?;
-    }
-    if *look == Look::Yes {
-        about.look(&checked)?;
-    }
-    if let Some(weights) = &checked.model.weights {
-        // The file may well be on another machine; its length is then assumed.
-        about.known.weights = fs::metadata(weights).ok().map(|found| Bytes(found.len()));
-    }
-    let sizes = Sizes::new(&checked, &about.known);
-    let makespans = match pool {
-        Some(pool) => simulate::predictions(pool, Layouts::All, &checked, &plan, &sizes)?.1,
-        None => Vec::new(),
+    let (proven, result) = check::proven(&source)?;
+    let warnings = warnings(&result.diagnostics.to_json());
+    let mut desk = Desk::new(request)?;
+    let reviewed = match proven {
+        Proven::One(checked) => {
+            let plan = plan::lower(&checked)?;
+            let review = desk.review(&checked, &plan, Layouts::All, &warnings)?;
+            let graph = Graph::of(&plan);
+            if let Some(file) = &request.dot {
+                write_text(file, &review::dot(&graph))?;
+            }
+            if let Some(file) = &request.svg {
+                write_text(file, &review::svg(&graph))?;
+            }
+            Reviewed::One(Box::new(review))
+        }
+        Proven::Sweep(sweep) if request.dot.is_some() || request.svg.is_some() => {
+            return Err(check::is_sweep(&source, &sweep));
+        }
+        Proven::Sweep(sweep) => {
+            let mut all = SweepReview::new(&sweep, warnings);
+            for point in &sweep.points {
+                let (checked, _) = check::accepted(&source_of(&source, point))?;
+                let plan = plan::lower(&checked)?;
+                let review = desk.review(&checked, &plan, Layouts::AsSpecified, &[])?;
+                all.add(point, &review);
+            }
+            Reviewed::Sweep(all)
+        }
     };
-    let makespans: Vec<Makespan> = makespans
-        .into_iter()
-        .map(|predicted| Makespan {
-            layout: predicted.layout,
-            target: predicted.target,
-            seconds: predicted.prediction.makespan_s,
-        })
-        .collect();
-    let subject = Subject {
-        checked: &checked,
-        plan: &plan,
-        sizes: &sizes,
-        found: &about.found,
-        makespans: &makespans,
-        warnings: &warnings(&result.diagnostics.to_json()),
-    };
-    let review = review::review(&subject);
-    let graph = Graph::of(&plan);
-    if let Some(file) = dot {
-        write_text(file, &review::dot(&graph))?;
-    }
-    if let Some(file) = svg {
-        write_text(file, &review::svg(&graph))?;
-    }
     Ok(Shown {
-        review,
-        not_here: about.not_here,
+        reviewed,
+        not_here: desk.not_here(),
     })
+}
+
+/// What lies ready for reviewing: each file is read and each folder looked at once, for however many points.
+struct Desk<'a> {
+    request: &'a ShowRequest,
+    pool: Option<Pool>,
+    documents: BTreeMap<PathBuf, Document>,
+    /// By folder, what is in it; `None` where it is not on this machine.
+    folders: BTreeMap<PathBuf, Option<Profile>>,
+}
+
+/// A file that tells of a dataset.
+enum Document {
+    Stats(DatasetStats),
+    Manifest(Manifest),
+    Profile(Box<Profile>),
+}
+
+impl<'a> Desk<'a> {
+    fn new(request: &'a ShowRequest) -> Result<Self, OpError> {
+        Ok(Self {
+            request,
+            pool: request.pool.as_deref().map(simulate::read_pool).transpose()?,
+            documents: BTreeMap::new(),
+            folders: BTreeMap::new(),
+        })
+    }
+
+    fn review(
+        &mut self,
+        checked: &Checked,
+        plan: &Plan,
+        layouts: Layouts,
+        warnings: &[String],
+    ) -> Result<Review, OpError> {
+        let mut about = About::default();
+        for given in &self.request.documents {
+            about.read(checked, given, &mut self.documents)?;
+        }
+        if self.request.look == Look::Yes {
+            about.look(checked, &mut self.folders)?;
+        }
+        if let Some(weights) = &checked.model.weights {
+            // The file may well be on another machine; its length is then assumed.
+            about.known.weights = fs::metadata(weights).ok().map(|found| Bytes(found.len()));
+        }
+        let sizes = Sizes::new(checked, &about.known);
+        let predicted = match &self.pool {
+            Some(pool) => simulate::predictions(pool, layouts, checked, plan, &sizes)?,
+            None => Vec::new(),
+        };
+        let makespans: Vec<Makespan> = predicted
+            .into_iter()
+            .map(|predicted| Makespan {
+                layout: predicted.layout,
+                target: predicted.target,
+                seconds: predicted.prediction.makespan_s,
+            })
+            .collect();
+        Ok(review::review(&Subject {
+            checked,
+            plan,
+            sizes: &sizes,
+            found: &about.found,
+            makespans: &makespans,
+            warnings,
+        }))
+    }
+
+    fn not_here(self) -> Vec<PathBuf> {
+        let folders = self.folders.into_iter();
+        folders
+            .filter(|(_, found)| found.is_none())
+            .map(|(folder, _)| folder)
+            .collect()
+    }
 }
 
 fn warnings(found: &DiagnosticsJson) -> Vec<String> {
@@ -141,17 +212,21 @@ fn warnings(found: &DiagnosticsJson) -> Vec<String> {
     lines.collect()
 }
 
-/// What documents and folders tell of datasets.
+/// What documents and folders tell of the datasets of an experiment.
 #[derive(Default)]
 struct About {
     known: Known,
     found: BTreeMap<DatasetName, Profile>,
-    not_here: Vec<PathBuf>,
 }
 
 impl About {
-    /// Reads `FILE` or `DATASET=FILE`.
-    fn read(&mut self, checked: &Checked, given: &str) -> Result<(), OpError> {
+    /// Takes in `FILE` or `DATASET=FILE`.
+    fn read(
+        &mut self,
+        checked: &Checked,
+        given: &str,
+        documents: &mut BTreeMap<PathBuf, Document>,
+    ) -> Result<(), OpError> {
         let (dataset, file) = match given.split_once('=') {
             Some((dataset, file)) if config(checked, dataset).is_some() => (Some(dataset), file),
             _ => (None, given),
@@ -161,38 +236,23 @@ impl About {
             path: path.to_owned(),
             reason,
         };
-        let parse = |error: serde_json::Error| refuse(error.to_string());
-        let value: Value = read_json(path, MAX_DOCUMENT).map_err(|error| refuse(error.message))?;
-        let version = |key: &str, known: u32| match value.get(key).and_then(Value::as_u64) {
-            None => Ok(false),
-            Some(found) if found == u64::from(known) => Ok(true),
-            Some(found) => Err(refuse(format!(
-                "it has format version {found}, this program reads version {known}"
-            ))),
+        let document = match documents.entry(path.to_owned()) {
+            Entry::Occupied(read) => read.into_mut(),
+            Entry::Vacant(unread) => unread.insert(document(path).map_err(refuse)?),
         };
-        if version("fedwing_stats", DatasetStats::VERSION)? {
-            let stats: DatasetStats = serde_json::from_value(value).map_err(parse)?;
-            let name = stats.dataset.clone();
-            return self
-                .counted(checked, name, Samples::counted(&stats))
-                .map_err(refuse);
+        match document {
+            Document::Stats(stats) => self
+                .counted(checked, stats.dataset.clone(), Samples::counted(stats))
+                .map_err(refuse),
+            Document::Manifest(manifest) => self
+                .counted(checked, manifest.dataset.clone(), Samples::listed(manifest))
+                .map_err(refuse),
+            Document::Profile(profile) => {
+                let config = whose(checked, dataset, profile).map_err(refuse)?;
+                self.profiled(config, Profile::clone(profile));
+                Ok(())
+            }
         }
-        if version("fedwing_manifest", Manifest::VERSION)? {
-            let manifest: Manifest = serde_json::from_value(value).map_err(parse)?;
-            let name = manifest.dataset.clone();
-            return self
-                .counted(checked, name, Samples::listed(&manifest))
-                .map_err(refuse);
-        }
-        if version("fedwing_profile", Profile::VERSION)? {
-            let profile: Profile = serde_json::from_value(value).map_err(parse)?;
-            let config = whose(checked, dataset, &profile).map_err(refuse)?;
-            self.profiled(config, profile);
-            return Ok(());
-        }
-        Err(refuse(
-            "it is no profile, statistics or manifest of fedwing's".to_owned(),
-        ))
     }
 
     fn counted(&mut self, checked: &Checked, name: DatasetName, samples: Samples) -> Result<(), String> {
@@ -220,7 +280,11 @@ impl About {
     }
 
     /// Profiles the folders of datasets that no document is about, where they are.
-    fn look(&mut self, checked: &Checked) -> Result<(), OpError> {
+    fn look(
+        &mut self,
+        checked: &Checked,
+        folders: &mut BTreeMap<PathBuf, Option<Profile>>,
+    ) -> Result<(), OpError> {
         for dataset in &checked.datasets {
             let config = &dataset.config;
             if self.found.contains_key(&config.dataset) || self.known.samples.contains_key(&config.dataset) {
@@ -230,12 +294,17 @@ impl About {
             let Some(folder) = folder(&config.source) else {
                 continue;
             };
-            if !folder.is_dir() {
-                self.not_here.push(folder);
-                continue;
+            let found = match folders.entry(folder) {
+                Entry::Occupied(seen) => seen.into_mut(),
+                Entry::Vacant(unseen) => {
+                    let here = unseen.key().is_dir();
+                    let found = here.then(|| profile(unseen.key())).transpose()?;
+                    unseen.insert(found)
+                }
+            };
+            if let Some(profile) = found {
+                self.profiled(config, profile.clone());
             }
-            let profile = profile(&folder)?;
-            self.profiled(config, profile);
         }
         Ok(())
     }
@@ -277,6 +346,28 @@ fn folder(source: &Images) -> Option<PathBuf> {
         Images::Folder { root } | Images::Dicom { root, .. } => Some(PathBuf::from(root)),
         Images::Phantom { .. } => None,
     }
+}
+
+/// Reads a file that tells of a dataset, or says why it does not.
+fn document(path: &Path) -> Result<Document, String> {
+    let value: Value = read_json(path, MAX_DOCUMENT).map_err(|error| error.message)?;
+    let version = |key: &str, known: u32| match value.get(key).and_then(Value::as_u64) {
+        None => Ok(false),
+        Some(found) if found == u64::from(known) => Ok(true),
+        Some(found) => Err(format!(
+            "it has format version {found}, this program reads version {known}"
+        )),
+    };
+    let read = if version("fedwing_stats", DatasetStats::VERSION)? {
+        serde_json::from_value(value).map(Document::Stats)
+    } else if version("fedwing_manifest", Manifest::VERSION)? {
+        serde_json::from_value(value).map(Document::Manifest)
+    } else if version("fedwing_profile", Profile::VERSION)? {
+        serde_json::from_value(value).map(Document::Profile)
+    } else {
+        return Err("it is no profile, statistics or manifest of fedwing's".to_owned());
+    };
+    read.map_err(|error| error.to_string())
 }
 
 /// Runs `fl-client profile` on a folder.

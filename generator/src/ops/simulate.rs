@@ -103,7 +103,8 @@ pub fn simulate(
         None => Known::default(),
     };
     let sizes = Sizes::new(&checked, &known);
-    let (used, predictions) = predictions(pool, layouts, &checked, &plan, &sizes)?;
+    let used = read_pool(pool)?;
+    let predictions = predictions(&used, layouts, &checked, &plan, &sizes)?;
     Ok(SimulateResult {
         fedwing_simulate: 1,
         experiment: checked.name.to_string(),
@@ -116,29 +117,30 @@ pub fn simulate(
     })
 }
 
-/// The pool of a file, and what is predicted there in each layout and for each workflow system.
+/// What is predicted on a pool in each layout and for each workflow system.
 pub(super) fn predictions(
-    pool: &Path,
+    pool: &Pool,
     layouts: Layouts,
     checked: &Checked,
     plan: &Plan,
     sizes: &Sizes,
-) -> Result<(Pool, Vec<Predicted>), OpError> {
-    let pool = read_pool(&Source::read(pool)?)?;
+) -> Result<Vec<Predicted>, OpError> {
     let mut predictions = Vec::new();
     for layout in layouts.of(checked) {
         for target in Target::ALL {
             predictions.push(Predicted {
                 layout: shown(layout),
                 target: target.as_str(),
-                prediction: predict(plan, layout, target, sizes, &pool)?,
+                prediction: predict(plan, layout, target, sizes, pool)?,
             });
         }
     }
-    Ok((pool, predictions))
+    Ok(predictions)
 }
 
-fn read_pool(source: &Source) -> Result<Pool, OpError> {
+/// The pool that a file describes.
+pub(super) fn read_pool(path: &Path) -> Result<Pool, OpError> {
+    let source = Source::read(path)?;
     let report = Pool::read(&source.text, &source.shown);
     report
         .pool

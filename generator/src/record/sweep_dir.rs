@@ -1,6 +1,7 @@
 //! What lies where in a sweep's folder, and the list of its points.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -177,11 +178,16 @@ impl SweepList {
                 Self::VERSION
             )));
         }
-        match list.points.iter().find(|point| !list.fits(point)) {
-            Some(point) => Err(unusable(format!(
+        if let Some(point) = list.points.iter().find(|point| !list.fits(point)) {
+            return Err(unusable(format!(
                 "names values of `{}` that are none",
                 point.name
-            ))),
+            )));
+        }
+        // The name is that of the point's folder.
+        let mut names = BTreeSet::new();
+        match list.points.iter().find(|point| !names.insert(&point.name)) {
+            Some(point) => Err(unusable(format!("has two points `{}`", point.name))),
             None => Ok(list),
         }
     }
@@ -248,5 +254,9 @@ mod tests {
             assert!(text.contains(right), "{text}");
             assert!(read(&text.replace(right, wrong)).is_err(), "{wrong}");
         }
+        let mut twice = list();
+        twice.points.push(twice.points[0].clone());
+        let refused = read(&twice.to_json()).unwrap_err().to_string();
+        assert!(refused.ends_with("has two points `e1-s1`"), "{refused}");
     }
 }

@@ -282,8 +282,8 @@ impl Page {
         self.rows(head, rows, head.len());
     }
 
-    /// A table whose first columns hold words.
-    fn rows(&mut self, head: &[&str], rows: &[Vec<String>], words: usize) {
+    /// A table whose first `words` columns hold words and whose others hold numbers; cells are escaped here.
+    pub fn rows(&mut self, head: &[&str], rows: &[Vec<String>], words: usize) {
         let head: Vec<_> = head.iter().map(|cell| plain(cell)).collect();
         let rule: Vec<_> = (0..head.len())
             .map(|i| if i < words { "---" } else { "---:" })

@@ -26,6 +26,7 @@ pub fn markdown(review: &Review) -> String {
     }
     overview(review, &mut page);
     open_questions(review, &mut page);
+    warnings(&review.warnings, &mut page);
     for (place, dataset) in review.datasets.iter().enumerate() {
         one_dataset(review, place, dataset, &mut page);
     }
@@ -33,11 +34,11 @@ pub fn markdown(review: &Review) -> String {
     work(review, &mut page);
     moving(review, &mut page);
     leaving(review, &mut page);
-    approval(review, &mut page);
+    approval(&review.spec_digest, &mut page);
     page.finish()
 }
 
-fn row(name: &str, value: impl Into<String>) -> Vec<String> {
+pub(super) fn row(name: &str, value: impl Into<String>) -> Vec<String> {
     vec![name.to_owned(), value.into()]
 }
 
@@ -102,7 +103,7 @@ fn overview(review: &Review, page: &mut Page) {
 }
 
 /// A text without the marks of code, which would be escaped.
-fn bare(text: &str) -> String {
+pub(super) fn bare(text: &str) -> String {
     text.replace('`', "")
 }
 
@@ -111,7 +112,7 @@ fn names<'a>(words: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// The workflow system's own spelling.
-fn system(target: &str) -> &str {
+pub(super) fn system(target: &str) -> &str {
     match target {
         "pegasus" => "Pegasus",
         "dagman" => "DAGMan",
@@ -119,7 +120,7 @@ fn system(target: &str) -> &str {
     }
 }
 
-fn moved(moved: Moved) -> String {
+pub(super) fn moved(moved: Moved) -> String {
     format!(
         "{} to jobs, {} from jobs",
         bytes(moved.received),
@@ -141,11 +142,14 @@ fn open_questions(review: &Review, page: &mut Page) {
         })
         .collect();
     page.words(&["About", "Question", "Way out"], &rows);
+}
+
+pub(super) fn warnings(warnings: &[String], page: &mut Page) {
     page.line("## Warnings");
-    if review.warnings.is_empty() {
+    if warnings.is_empty() {
         page.paragraph("`fedwing check` has none.");
     }
-    for warning in &review.warnings {
+    for warning in warnings {
         page.item(&plain(&bare(warning)));
     }
 }
@@ -482,10 +486,9 @@ fn leaving(review: &Review, page: &mut Page) {
     page.table(&["Site", "Kind", "Files", "Together"], &rows);
 }
 
-fn approval(review: &Review, page: &mut Page) {
+pub(super) fn approval(spec_digest: &str, page: &mut Page) {
     page.line("## Approval");
     page.paragraph(&format!(
-        "Who approves this approves the specification whose SHA-256 is `{}`; another text has another one.",
-        review.spec_digest
+        "Who approves this approves the specification whose SHA-256 is `{spec_digest}`; another text has another one."
     ));
 }

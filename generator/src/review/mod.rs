@@ -2,8 +2,8 @@
 //! to approve before anything is generated.
 //!
 //! In: [`Subject`], a checked specification with its plan and what is known of the data. Out: a [`Review`], as [`markdown`]
-//! or [`json`]; and the plan's [`Graph`], as [`dot`] or [`svg`]. Pure: the same subject gives the same bytes. Start at
-//! [`review`].
+//! or [`json`]; and the plan's [`Graph`], as [`dot`] or [`svg`]. Reviews of a sweep's points become a [`SweepReview`]. Pure: the
+//! same subject gives the same bytes. Start at [`review`].
 
 mod build;
 mod data;
@@ -15,6 +15,8 @@ mod model;
 mod moved;
 mod questions;
 mod svg;
+mod sweep;
+mod sweep_markdown;
 
 pub use build::{Subject, review};
 pub use dot::dot;
@@ -25,3 +27,5 @@ pub use model::{
     MovedFor, PlaceReview, Question, Review, SamplesReview, SentFile, Setting, TrafficReview, json,
 };
 pub use svg::svg;
+pub use sweep::{AxisReview, Noted, PointReview, SweepReview, sweep_json};
+pub use sweep_markdown::sweep_markdown;

@@ -189,7 +189,7 @@ fn varying(time: Varying) -> String {
 /// Four digits, and no more zeros than needed.
 fn number(value: f64) -> String {
     let digits = 3 - value.abs().max(f64::MIN_POSITIVE).log10().floor() as i32;
-    let text = format!("{value:.*}", digits.clamp(0, 12) as usize);
+    let text = format!("{value:.*}", digits.clamp(0, 40) as usize);
     match text.contains('.') {
         true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
         false => text,
@@ -203,7 +203,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_number_reads_back_to_four_digits(value in 1e-6_f64..1e9) {
+        fn a_number_reads_back_to_four_digits(value in prop_oneof![1e-30_f64..1e-12, 1e-6_f64..1e9]) {
             let read: f64 = number(value).parse().unwrap();
             prop_assert!((read - value).abs() <= value * 1e-3, "{value} {read}");
         }

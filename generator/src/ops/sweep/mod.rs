@@ -93,7 +93,7 @@ fn list(source: &Source, sweep: &Sweep, system: SweepSystem) -> SweepList {
 }
 
 /// The specification of a point, as if it lay where the sweep's does.
-fn source_of(sweep: &Source, point: &Point) -> Source {
+pub(super) fn source_of(sweep: &Source, point: &Point) -> Source {
     Source {
         path: sweep.path.clone(),
         shown: format!("{}, point {}", sweep.shown, point.name),
